@@ -1,0 +1,1 @@
+//! The friends room.

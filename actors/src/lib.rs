@@ -1,0 +1,14 @@
+//! What pods do: pure state machines in thin actix shells.
+//!
+//! Each module is a room: one owner of one thing. State decides and the shell does; `ARCHITECTURE.md` draws the map.
+
+pub mod accounts;
+pub mod catalog;
+pub mod friends;
+pub mod library;
+pub mod search;
+pub mod seeder;
+pub mod store;
+pub mod supervise;
+pub mod swarm;
+pub mod tracker;
