@@ -1,0 +1,157 @@
+//! What may be said to the catalog, and what it tells.
+
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+use seedpod_protocol::digest::StateDigest;
+use seedpod_protocol::envelope::{Kind, Stamp, State, Verified};
+use seedpod_protocol::ids::{ContentHash, ObjectId, PodId, Timestamp};
+use seedpod_protocol::records::Record;
+use seedpod_protocol::requests::AuthorRoot;
+
+use crate::store::{StoreError, Transaction};
+
+/// Signs and publishes a record of this pod, replacing the one held under the same (kind, object).
+///
+/// The answer comes after the record, and everything in `along`, is on disk and after every subscriber in
+/// the same process was told: a list asked for next shows it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Verified<Record>, PublishError>")]
+pub struct Publish {
+    /// What kind of record.
+    pub kind: Kind,
+    /// Which object of that kind; empty for a profile.
+    pub object: ObjectId,
+    /// Live, withdrawn or removed; removed is final.
+    pub state: State,
+    /// The payload, [`Record::Empty`] for a withdrawal or removal that needs none.
+    pub payload: Record,
+    /// Rows of the asking room that must be written in the same transaction.
+    pub along: Transaction,
+}
+
+/// Why a record was not published. Nothing was written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PublishError {
+    /// The payload breaks a limit of the protocol.
+    #[error("{0}")]
+    Draft(#[from] seedpod_protocol::envelope::DraftError),
+    /// The object was removed, and removed is final.
+    #[error("this object was removed and cannot come back")]
+    Removed,
+    /// The transaction did not reach the disk.
+    #[error("{0}")]
+    Store(Arc<StoreError>),
+}
+
+/// Hands over envelopes that came from a friend by any path. Those by authors who are not admitted, and those
+/// that do not outrank what is held, are ignored. Answers how many were new, once they are on disk.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, Arc<StoreError>>")]
+pub struct Receive {
+    /// The pod that handed them over, not necessarily their author.
+    pub from: PodId,
+    /// Verified envelopes, at most a page of them.
+    pub envelopes: Vec<Verified<Record>>,
+}
+
+/// Lets an author's records in: a friendship began, or is being shaken hands on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Admit(
+    /// The author.
+    pub PodId,
+);
+
+/// Deletes an author's records and lets no more of them in: a friendship ended.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Arc<StoreError>>")]
+pub struct Expel(
+    /// The author.
+    pub PodId,
+);
+
+/// Asks for the root of every admitted author and of this pod, sorted by author.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<AuthorRoot>")]
+pub struct GetRoots;
+
+/// Asks for one digest over all roots.
+#[derive(Debug, Message)]
+#[rtype(result = "StateDigest")]
+pub struct GetDigest;
+
+/// Asks for a page of an author's records in the order of their stamps.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CatalogPage, Arc<StoreError>>")]
+pub struct GetPage {
+    /// Whose records.
+    pub author: PodId,
+    /// Only records stamped after this.
+    pub after: Option<Stamp>,
+}
+
+/// Some records of one author.
+#[derive(Debug, Default)]
+pub struct CatalogPage {
+    /// Envelopes as they were received, oldest stamp first; at most a mebibyte, at least one if there is any.
+    pub envelopes: Vec<Vec<u8>>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// Asks for every record held, once, as one change each; how a read model begins.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Arc<StoreError>>")]
+pub struct Replay {
+    /// Who is told, in pages.
+    pub to: Recipient<Changed>,
+}
+
+/// Subscribes to every later change.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(
+    /// Who is told.
+    pub Recipient<Changed>,
+);
+
+/// The catalog changed; what changed is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Changed {
+    /// In the order in which they were applied.
+    pub changes: Arc<Vec<Change>>,
+}
+
+/// One register got a new head, or left with its author.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A record is now the head of its register; look at its state before showing it.
+    Head(HeldRecord),
+    /// All records of an author left the catalog.
+    AuthorGone(PodId),
+}
+
+/// A record with what this pod noted beside it; the notes are local and never leave the pod.
+#[derive(Debug, Clone)]
+pub struct HeldRecord {
+    /// The record.
+    pub record: Verified<Record>,
+    /// A small number that names the object on this pod only, for clients that want integers.
+    pub number: u64,
+    /// When the object's first record arrived here.
+    pub received_at: Timestamp,
+    /// Which pod handed the head over; this pod itself for its own records.
+    pub via: PodId,
+}
+
+/// The digest of everything, and the roots that it is made of.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Roots {
+    /// One root per author.
+    pub authors: Vec<AuthorRoot>,
+    /// The digest over them.
+    pub digest: ContentHash,
+}
