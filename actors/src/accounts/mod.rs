@@ -1,3 +1,1 @@
 //! The accounts room.
-
-pub mod messages;

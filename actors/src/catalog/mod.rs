@@ -1,3 +1,1 @@
 //! The catalog room.
-
-pub mod messages;

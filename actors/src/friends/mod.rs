@@ -1,3 +1,1 @@
 //! The friends room.
-
-pub mod messages;

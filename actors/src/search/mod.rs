@@ -1,3 +1,1 @@
 //! The search room.
-
-pub mod messages;
