@@ -1,1 +1,292 @@
-//! The store room.
+//! The store: everything a pod must not forget, except media and keys.
+//!
+//! A [`Transaction`] changes rows of any tables ([`tables`] has them all) together or not at all. [`Store::commit`] answers after
+//! the transaction was appended to our journal, the journal was synced to the disk (`fdatasync`), and the rows were applied to
+//! the index; so an answer is a promise that survives `kill -9` and power cuts, and every read sees every answered commit.
+//!
+//! - **The journal is the truth** (`journal.rs`): checksummed segment files under `journal/`, written by one thread (`writer.rs`).
+//! - **The index is derived** (`index.rs`): sled under `index/`, checked whole at start, set aside and built again when in doubt.
+//! - **The folder is ours alone** (`folder.rs`): locked, private, and refused untouched if a newer release wrote it.
+//!
+//! Start reads the journal, opens the index, applies what the index lacks, and only then answers. Start refuses
+//! ([`StoreError::Damaged`]) when bytes that were once durable are hurt; a write cut short by a crash is cut off with a warning.
+//! If the journal ends before what the index has applied, an operator who accepts the loss removes `index/`, and the index is
+//! built from what is left.
+//!
+//! Reads cost microseconds and may be done in a handler; scans of whole tables belong on a blocking thread.
+
+mod error;
+mod folder;
+mod index;
+mod journal;
+mod metrics;
+pub mod tables;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod writer;
+
+use std::fs::File;
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+pub use self::error::StoreError;
+pub use self::folder::FORMAT;
+use self::folder::Folder;
+use self::index::{Index, Rows};
+use self::journal::{Journal, Survey};
+pub use self::metrics::StoreMetrics;
+pub use self::tables::Table;
+pub use self::transaction::{MAX_KEY_BYTES, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Transaction};
+use self::writer::{Order, QUEUE, Writer};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Memory the index may use to hold rows, in bytes. Approximate: expect up to twice as much.
+    pub index_cache_bytes: u64,
+    /// Size from which a journal segment is followed by a new one, in bytes.
+    pub segment_bytes: u64,
+    /// Where the store counts.
+    pub metrics: StoreMetrics,
+}
+
+impl Default for StoreOptions {
+    /// 64 MiB each, and counters nobody reads.
+    fn default() -> Self {
+        Self {
+            index_cache_bytes: 64 * 1024 * 1024,
+            segment_bytes: 64 * 1024 * 1024,
+            metrics: StoreMetrics::default(),
+        }
+    }
+}
+
+/// A handle to the open store; clones share it.
+///
+/// When the last handle is dropped, everything queued is still written and the folder is free again when `drop` returns.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rows: Rows,
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
+    failure: Arc<OnceLock<Arc<str>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    // Last, so that it is freed after everything else.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store in a data folder, and makes it if there is none. Blocks while it reads the journal and the index: call
+    /// it on a blocking thread.
+    ///
+    /// Refuses a folder in use, a newer format (before touching anything) and a damaged journal; see [`StoreError`].
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let folder = Folder::new(folder);
+        folder.check_format()?;
+        journal::check_format(&folder.journal)?;
+        let lock = folder.enter()?;
+
+        let survey = journal::survey(&folder.journal)?;
+        let id = survey.id.unwrap_or_else(rand::random);
+        let mut index = open_index(&folder, id, options.index_cache_bytes)?;
+        if index.applied() > survey.last {
+            let (file, offset) = survey.end(&folder.journal);
+            let what = format!(
+                "the journal ends with transaction {}, but the index has {}",
+                survey.last,
+                index.applied()
+            );
+            return Err(StoreError::Damaged { file, offset, what });
+        }
+        let journal = Journal::open(&folder.journal, &survey, id, options.segment_bytes)?;
+        catch_up(&survey, &mut index)?;
+        folder::tighten_all(&folder.journal)?;
+        folder::tighten_all(&folder.index)?;
+
+        let rows = index.rows();
+        let (sender, orders) = mpsc::channel(QUEUE);
+        let failure = Arc::new(OnceLock::new());
+        options
+            .metrics
+            .journal_bytes
+            .set(i64::try_from(survey.bytes).unwrap_or(i64::MAX));
+        let writer = Writer {
+            journal,
+            index,
+            orders,
+            failure: Arc::clone(&failure),
+            metrics: options.metrics,
+        };
+        let writer = thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(StoreError::io(&folder.root))?;
+        let inner = Inner {
+            rows,
+            orders: Mutex::new(Some(sender)),
+            failure,
+            writer: Mutex::new(Some(writer)),
+            _lock: lock,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Makes a transaction durable. It is on the disk and visible to every read when this answers `Ok`; transactions take
+    /// effect in the order their commits were first polled. One without changes is answered at once.
+    ///
+    /// Waits for room while many transactions queue. Dropping the future before it answers leaves open whether the
+    /// transaction happens.
+    pub async fn commit(&self, transaction: Transaction) -> Result<(), StoreError> {
+        transaction.check_limits()?;
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        let (answer, answered) = oneshot::channel();
+        let orders = self.orders().ok_or(StoreError::Closed)?;
+        if orders.send(Order::Commit { transaction, answer }).await.is_err() {
+            return Err(self.ended());
+        }
+        drop(orders);
+        answered.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// The value of a key, if there is one.
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.rows.get(table, key)
+    }
+
+    /// All rows whose key begins with `prefix`, in the order of their keys, from either end. The rows are read as they are
+    /// asked for, so commits during a scan may or may not be seen.
+    pub fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+        self.inner.rows.scan_prefix(table, prefix)
+    }
+
+    /// All rows whose key lies in `range`, in the order of their keys, from either end; otherwise as
+    /// [`scan_prefix`](Self::scan_prefix). `..` is the whole table.
+    pub fn scan_range<R: RangeBounds<Vec<u8>>>(
+        &self,
+        table: Table,
+        range: R,
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<R> {
+        self.inner.rows.scan_range(table, range)
+    }
+
+    /// Number of rows in a table; known without counting.
+    pub fn len(&self, table: Table) -> u64 {
+        self.inner.rows.len(table)
+    }
+
+    /// Whether a table has no rows.
+    pub fn is_empty(&self, table: Table) -> bool {
+        self.len(table) == 0
+    }
+
+    /// Why the store takes no more writes, if so; for health checks. Reads go on.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.inner.failure.get().cloned()
+    }
+
+    /// Writes everything queued so far and ends the writer. Later commits answer [`StoreError::Closed`], reads go on. The folder
+    /// stays locked until the last handle is dropped.
+    pub async fn close(&self) {
+        let orders = self
+            .inner
+            .orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(orders) = orders {
+            let (answer, answered) = oneshot::channel();
+            if orders.send(Order::Close { answer }).await.is_ok() {
+                let _ = answered.await; // an error says that the writer ended by itself, which it has told why
+            }
+        }
+    }
+
+    fn orders(&self) -> Option<mpsc::Sender<Order>> {
+        self.inner
+            .orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Why the writer no longer takes orders.
+    fn ended(&self) -> StoreError {
+        if self.orders().is_none() {
+            return StoreError::Closed;
+        }
+        StoreError::Failed(self.failure().unwrap_or_else(|| "its writer died".into()))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without a sender the writer ends after what is queued; waiting for it keeps the folder locked until then.
+        drop(
+            self.orders
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        if let Some(writer) = self
+            .writer
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            && writer.join().is_err()
+        {
+            error!("the store's writer had panicked");
+        }
+    }
+}
+
+/// Opens the index, or sets it aside and makes an empty one.
+fn open_index(folder: &Folder, id: journal::JournalId, cache_bytes: u64) -> Result<Index, StoreError> {
+    let cause = match Index::open(&folder.index, id, cache_bytes) {
+        Ok(index) => return Ok(index),
+        Err(cause) => cause,
+    };
+    warn!(folder = %folder.index.display(), %cause, "index is damaged: set aside, building it again from the journal");
+    index::set_aside(&folder.index)?;
+    folder.enter_index()?;
+    Index::open(&folder.index, id, cache_bytes).map_err(StoreError::Index)
+}
+
+/// Applies to the index what only the journal has, in portions: one sled batch per transaction would be many times slower.
+fn catch_up(survey: &Survey, index: &mut Index) -> Result<(), StoreError> {
+    const PORTION: usize = 4096;
+    let (from, mut last) = (index.applied(), index.applied());
+    let mut portion = Vec::new();
+    survey.replay(from, |number, transaction| {
+        last = number;
+        portion.extend(transaction.into_operations());
+        if portion.len() >= PORTION {
+            index.apply(portion.drain(..), number)?;
+        }
+        Ok(())
+    })?;
+    if last > index.applied() {
+        index.apply(portion, last)?;
+    }
+    if last > from {
+        info!(transactions = last - from, "index caught up with the journal");
+    }
+    Ok(())
+}

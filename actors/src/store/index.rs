@@ -1,0 +1,334 @@
+//! The index: the journal applied to sled, so that single rows are found quickly. Only this file names sled.
+//!
+//! **One tree for all tables**, a row's key being table number ‖ key: sled makes one batch on one tree atomic across a crash, so
+//! rows of several tables and the marker that says how far the journal is applied are there together or not at all.
+//!
+//! **The index is not trusted.** sled's `flush` is not durable, and a damaged sled may open and answer with rows missing. The
+//! marker holds the number of rows per table and the sum of a hash over all rows; start reads all rows and compares. Whatever
+//! is wrong, including a panic inside sled, the answer is the same: set it aside, build it again from the journal.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::{Bound, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::warn;
+
+use super::StoreError;
+use super::journal::JournalId;
+use super::tables::Table;
+use super::transaction::{Operation, take, take_u64};
+
+/// The marker's place: the key of table 0, which is no table.
+const MARKER_KEY: &[u8] = &[0];
+const MARKER_VERSION: u8 = 1;
+
+/// Damaged indexes kept for a look; older ones make room.
+const KEPT_DAMAGED: usize = 2;
+
+/// The rows, for reading; clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    tree: sled::Db,
+    counts: Arc<[AtomicU64; 256]>,
+}
+
+/// The rows, for the one who writes.
+#[derive(Debug)]
+pub(super) struct Index {
+    rows: Rows,
+    marker: Marker,
+}
+
+/// What the index claims to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Marker {
+    journal: JournalId,
+    /// Number of the last transaction applied.
+    applied: u64,
+    sum: RowSum,
+    rows: BTreeMap<u8, u64>,
+}
+
+/// Sum of the hashes of a set of rows: the same whatever their order, and easily kept up to date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct RowSum(u128);
+
+impl Index {
+    /// Opens the index of a journal and checks every row. The error is a text for people; the index is then to be set aside.
+    pub(super) fn open(folder: &Path, journal: JournalId, cache_bytes: u64) -> Result<Self, String> {
+        // sled panics on some damage instead of returning an error.
+        catch_unwind(AssertUnwindSafe(|| {
+            Self::open_and_check(folder, journal, cache_bytes)
+        }))
+        .unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or(panic.downcast_ref::<&str>().copied());
+            Err(format!("panic: {}", text.unwrap_or("without a text")))
+        })
+    }
+
+    fn open_and_check(folder: &Path, journal: JournalId, cache_bytes: u64) -> Result<Self, String> {
+        let text = |error: sled::Error| error.to_string();
+        let tree = sled::Config::new()
+            .path(folder)
+            .cache_capacity(cache_bytes)
+            .open()
+            .map_err(text)?;
+        let mut found = Marker {
+            journal,
+            ..Marker::default()
+        };
+        let mut claimed = None;
+        for row in tree.iter() {
+            let (key, value) = row.map_err(text)?;
+            if key == MARKER_KEY {
+                claimed = Some(Marker::decode(&value).ok_or("its marker is not one")?);
+            } else {
+                found.count(&key, None, Some(&value));
+            }
+        }
+        let marker = claimed.unwrap_or(Marker {
+            journal,
+            ..Marker::default()
+        });
+        found.applied = marker.applied;
+        if marker.journal != journal {
+            return Err("it belongs to another journal".into());
+        }
+        if marker != found {
+            return Err(format!(
+                "its {} rows are not those it says it has",
+                found.rows.values().sum::<u64>()
+            ));
+        }
+        let counts = Arc::new([const { AtomicU64::new(0) }; 256]);
+        let index = Self {
+            rows: Rows { tree, counts },
+            marker,
+        };
+        index.show_counts();
+        Ok(index)
+    }
+
+    /// Number of the last transaction applied.
+    pub(super) fn applied(&self) -> u64 {
+        self.marker.applied
+    }
+
+    pub(super) fn rows(&self) -> Rows {
+        self.rows.clone()
+    }
+
+    /// Applies operations in order, up to and with transaction `last`, as one step that a crash cannot split.
+    pub(super) fn apply(
+        &mut self,
+        operations: impl IntoIterator<Item = Operation>,
+        last: u64,
+    ) -> Result<(), StoreError> {
+        let mut changes = BTreeMap::new();
+        for Operation {
+            table,
+            mut key,
+            value,
+        } in operations
+        {
+            key.insert(0, table);
+            changes.insert(key, value);
+        }
+        let mut marker = self.marker.clone();
+        marker.applied = last;
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            let old = self.rows.tree.get(&key).map_err(index_error)?;
+            marker.count(&key, old.as_deref(), value.as_deref());
+            match value {
+                Some(value) => batch.insert(key, value),
+                None if old.is_some() => batch.remove(key),
+                None => {}
+            }
+        }
+        batch.insert(MARKER_KEY, marker.encode());
+        self.rows.tree.apply_batch(batch).map_err(index_error)?;
+        self.marker = marker;
+        self.show_counts();
+        Ok(())
+    }
+
+    /// Writes out what sled still holds, so that the next start has less to replay.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.rows.tree.flush().map(drop).map_err(index_error)
+    }
+
+    fn show_counts(&self) {
+        for (table, count) in (0..=u8::MAX).zip(self.rows.counts.iter()) {
+            count.store(
+                self.marker.rows.get(&table).copied().unwrap_or(0),
+                Ordering::Release,
+            );
+        }
+    }
+}
+
+impl Rows {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .tree
+            .get(full_key(table, key))
+            .map_err(index_error)?
+            .map(|value| value.to_vec()))
+    }
+
+    pub(super) fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+        self.tree.scan_prefix(full_key(table, prefix)).map(own_row)
+    }
+
+    pub(super) fn scan_range<R: RangeBounds<Vec<u8>>>(
+        &self,
+        table: Table,
+        range: R,
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<R> {
+        let start = match range.start_bound() {
+            Bound::Included(key) => Bound::Included(full_key(table, key)),
+            Bound::Excluded(key) => Bound::Excluded(full_key(table, key)),
+            Bound::Unbounded => Bound::Included(vec![table.number()]),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(key) => Bound::Included(full_key(table, key)),
+            Bound::Excluded(key) => Bound::Excluded(full_key(table, key)),
+            Bound::Unbounded => Bound::Excluded(vec![table.number() + 1]),
+        };
+        self.tree.range::<Vec<u8>, _>((start, end)).map(own_row)
+    }
+
+    pub(super) fn len(&self, table: Table) -> u64 {
+        self.counts[usize::from(table.number())].load(Ordering::Acquire)
+    }
+}
+
+/// Moves a damaged index out of the way, to `index.damaged-<n>`, and drops the oldest of those.
+pub(super) fn set_aside(folder: &Path) -> Result<(), StoreError> {
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    let prefix = format!(
+        "{}.damaged-",
+        folder.file_name().unwrap_or_default().to_string_lossy()
+    );
+    let mut earlier = Vec::new();
+    for entry in fs::read_dir(parent).map_err(StoreError::io(parent))? {
+        let path = entry.map_err(StoreError::io(parent))?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if let Some(number) = name
+            .strip_prefix(&prefix)
+            .and_then(|number| number.parse::<u64>().ok())
+        {
+            earlier.push((number, path));
+        }
+    }
+    earlier.sort_unstable();
+    let next = earlier.last().map_or(1, |(number, _)| number + 1);
+    let aside = parent.join(format!("{prefix}{next}"));
+    fs::rename(folder, &aside).map_err(StoreError::io(folder))?;
+    let surplus = (earlier.len() + 1).saturating_sub(KEPT_DAMAGED);
+    for (_, path) in earlier.into_iter().take(surplus) {
+        if let Err(error) = fs::remove_dir_all(&path) {
+            warn!(folder = %path.display(), %error, "old damaged index not removed");
+        }
+    }
+    Ok(())
+}
+
+impl Marker {
+    /// Notes that the row of `key` went from `old` to `new`.
+    fn count(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+        let table = key.first().copied().unwrap_or(0);
+        let rows = self.rows.entry(table).or_default();
+        if let Some(old) = old {
+            self.sum = RowSum(self.sum.0.wrapping_sub(row_hash(key, old)));
+            *rows = rows.saturating_sub(1);
+        }
+        if let Some(new) = new {
+            self.sum = RowSum(self.sum.0.wrapping_add(row_hash(key, new)));
+            *rows += 1;
+        }
+        if *rows == 0 {
+            self.rows.remove(&table); // an empty table and an absent one are the same
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![MARKER_VERSION];
+        bytes.extend(self.journal);
+        bytes.extend(self.applied.to_be_bytes());
+        bytes.extend(self.sum.0.to_be_bytes());
+        for (&table, &rows) in &self.rows {
+            bytes.push(table);
+            bytes.extend(rows.to_be_bytes());
+        }
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (checked, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+        if crc != crc32fast::hash(checked).to_be_bytes() {
+            return None;
+        }
+        let mut rest = checked.strip_prefix(&[MARKER_VERSION])?;
+        let journal = take(&mut rest, 16)?.try_into().ok()?;
+        let applied = take_u64(&mut rest)?;
+        let sum = RowSum(u128::from_be_bytes(take(&mut rest, 16)?.try_into().ok()?));
+        let mut rows = BTreeMap::new();
+        while let Some((&table, after)) = rest.split_first() {
+            rest = after;
+            rows.insert(table, take_u64(&mut rest)?);
+        }
+        Some(Self {
+            journal,
+            applied,
+            sum,
+            rows,
+        })
+    }
+}
+
+fn row_hash(key: &[u8], value: &[u8]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_be_bytes());
+    hasher.update(key);
+    hasher.update(value);
+    let hash = hasher.finalize();
+    let (front, _) = hash
+        .as_bytes()
+        .split_first_chunk()
+        .expect("a blake3 hash has 32 bytes, 16 are asked for");
+    u128::from_be_bytes(*front)
+}
+
+fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut full = Vec::with_capacity(1 + key.len());
+    full.push(table.number());
+    full.extend(key);
+    full
+}
+
+fn own_row(row: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let (key, value) = row.map_err(index_error)?;
+    Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
+}
+
+fn index_error(error: sled::Error) -> StoreError {
+    StoreError::Index(error.to_string())
+}

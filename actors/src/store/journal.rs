@@ -1,0 +1,513 @@
+//! The journal: every transaction since the folder was made, in segment files; the truth of the store.
+//!
+//! A segment begins with a header and goes on with **frames**. One frame holds one group of transactions that was made
+//! durable by one `fdatasync`, so a frame is only ever begun after everything before it is durable. This is what tells a torn
+//! write from damage: an unreadable frame that another frame follows was durable once, so somebody's answered write is hurt
+//! and we refuse to start; one that nothing follows is a write cut short by a crash, which nobody was told had happened.
+//!
+//! ```text
+//! header  = "SEEDPODJ", u32 format, u64 segment number, u64 first transaction number, 16 bytes journal id, u32 crc of the above
+//! frame   = u32 payload length, u32 crc of length and payload, payload
+//! payload = u64 number of its first transaction, u32 how many, the transactions (see `transaction.rs`)
+//! ```
+//! Integers are big-endian, crc is CRC-32 (IEEE). Transaction numbers start at 1 and have no gap, over all segments; the journal
+//! id is random and says which index belongs to which journal. A segment gets its final name after its header is durable.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use super::StoreError;
+use super::folder::{FORMAT, private_file, write_durably};
+use super::transaction::{MAX_TRANSACTION_BYTES, Transaction, take, take_u32, take_u64};
+
+/// Bytes of transactions after which a group takes no more.
+pub(super) const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+const MAX_PAYLOAD_BYTES: usize = 12 + GROUP_BYTES + MAX_TRANSACTION_BYTES;
+const MAGIC: &[u8; 8] = b"SEEDPODJ";
+const HEADER_BYTES: usize = 48;
+const FRAME_HEAD_BYTES: usize = 8;
+const SUFFIX: &str = ".log";
+
+pub(super) type JournalId = [u8; 16];
+
+/// What a look at the journal found; nothing is changed by looking.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) id: Option<JournalId>,
+    /// Number of the last transaction, 0 if there is none.
+    pub(super) last: u64,
+    pub(super) bytes: u64,
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    number: u64,
+    last: u64,
+    /// Bytes up to the end of the last whole frame.
+    valid: u64,
+    /// Bytes in the file.
+    length: u64,
+}
+
+/// The journal, open for writing at its end.
+#[derive(Debug)]
+pub(super) struct Journal {
+    folder: PathBuf,
+    id: JournalId,
+    file: File,
+    segment: u64,
+    length: u64,
+    next: u64,
+    segment_bytes: u64,
+    buffer: Vec<u8>,
+}
+
+/// Refuses segments from the future; looks at headers only and changes nothing.
+pub(super) fn check_format(folder: &Path) -> Result<(), StoreError> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for (_, path) in segment_files(folder)? {
+        let mut file = File::open(&path).map_err(StoreError::io(&path))?;
+        let mut start = [0; 12];
+        if file.read_exact(&mut start).is_err() {
+            continue; // the survey says what is wrong with it
+        }
+        let mut rest = start.as_slice();
+        if take(&mut rest, MAGIC.len()) == Some(MAGIC)
+            && let Some(found) = take_u32(&mut rest).filter(|format| *format > FORMAT)
+        {
+            return Err(StoreError::Newer { found, known: FORMAT });
+        }
+    }
+    Ok(())
+}
+
+/// Reads and checks the whole journal.
+pub(super) fn survey(folder: &Path) -> Result<Survey, StoreError> {
+    let mut survey = Survey {
+        id: None,
+        last: 0,
+        bytes: 0,
+        segments: Vec::new(),
+    };
+    let files = segment_files(folder)?;
+    let count = files.len();
+    for (position, (number, path)) in files.into_iter().enumerate() {
+        let mut reader = Reader::open(&path, number, survey.id, survey.last)?;
+        survey.id = Some(reader.id);
+        if u64::try_from(position + 1) != Ok(number) {
+            return Err(damaged(
+                &path,
+                0,
+                format!("it is segment {number}, and segment {} is missing", position + 1),
+            ));
+        }
+        loop {
+            match reader.next_frame()? {
+                Next::Frame(_) => {}
+                Next::End => break,
+                Next::Bad(what) => {
+                    reader.must_be_torn(what, position + 1 == count)?;
+                    break;
+                }
+            }
+        }
+        survey.last = reader.last;
+        survey.bytes += reader.offset;
+        survey.segments.push(Segment {
+            number,
+            last: reader.last,
+            valid: reader.offset,
+            length: reader.length,
+            path,
+        });
+    }
+    Ok(survey)
+}
+
+impl Survey {
+    /// The file and offset where the journal ends, for people.
+    pub(super) fn end(&self, folder: &Path) -> (PathBuf, u64) {
+        self.segments.last().map_or_else(
+            || (segment_path(folder, 1), 0),
+            |last| (last.path.clone(), last.valid),
+        )
+    }
+
+    /// Hands every transaction after `after` to `visit`, in order, with its number.
+    pub(super) fn replay(
+        &self,
+        after: u64,
+        mut visit: impl FnMut(u64, Transaction) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut before = 0;
+        for segment in &self.segments {
+            if segment.last > after {
+                let mut reader = Reader::open(&segment.path, segment.number, self.id, before)?;
+                while reader.offset < segment.valid {
+                    match reader.next_frame()? {
+                        Next::Frame(frame) => {
+                            for (number, transaction) in (frame.first..).zip(frame.transactions) {
+                                if number > after {
+                                    visit(number, transaction)?;
+                                }
+                            }
+                        }
+                        Next::End => break,
+                        Next::Bad(what) => return Err(damaged(&segment.path, reader.offset, what.into())),
+                    }
+                }
+            }
+            before = segment.last;
+        }
+        Ok(())
+    }
+}
+
+impl Journal {
+    /// Opens the surveyed journal for writing: cuts off a torn end, or makes the first segment.
+    pub(super) fn open(
+        folder: &Path,
+        survey: &Survey,
+        id: JournalId,
+        segment_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let (file, segment, length) = match survey.segments.last() {
+            None => {
+                let file =
+                    create_segment(folder, 1, 1, id).map_err(StoreError::io(&segment_path(folder, 1)))?;
+                (file, 1, HEADER_BYTES as u64)
+            }
+            Some(Segment {
+                path,
+                number,
+                valid,
+                length,
+                ..
+            }) => {
+                let mut file = private_file()
+                    .write(true)
+                    .open(path)
+                    .map_err(StoreError::io(path))?;
+                if valid < length {
+                    warn!(file = %path.display(), offset = valid, bytes = length - valid, "unfinished write cut off the journal");
+                    file.set_len(*valid)
+                        .and_then(|()| file.sync_all())
+                        .map_err(StoreError::io(path))?;
+                }
+                file.seek(SeekFrom::Start(*valid)).map_err(StoreError::io(path))?;
+                (file, *number, *valid)
+            }
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            id,
+            file,
+            segment,
+            length,
+            next: survey.last + 1,
+            segment_bytes,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Writes one group as one frame, in a new segment if the present one is full; durable only after [`sync`](Self::sync).
+    /// Returns the numbers of the group's last transaction and the bytes written.
+    ///
+    /// After an error the end of the file is unknown and nothing may be written any more.
+    pub(super) fn append(&mut self, group: &[Transaction]) -> io::Result<(u64, u64)> {
+        let mut added = 0;
+        if self.length >= self.segment_bytes {
+            self.file = create_segment(&self.folder, self.segment + 1, self.next, self.id)?;
+            self.segment += 1;
+            self.length = HEADER_BYTES as u64;
+            added = self.length;
+        }
+        let frame = &mut self.buffer;
+        frame.clear();
+        frame.extend([0; FRAME_HEAD_BYTES]);
+        frame.extend(self.next.to_be_bytes());
+        let count = u32::try_from(group.len()).map_err(io::Error::other)?;
+        frame.extend(count.to_be_bytes());
+        for transaction in group {
+            transaction.encode(frame);
+        }
+        let length = u32::try_from(frame.len() - FRAME_HEAD_BYTES)
+            .map_err(io::Error::other)?
+            .to_be_bytes();
+        let crc = frame_crc(&length, &frame[FRAME_HEAD_BYTES..]).to_be_bytes();
+        frame[..4].copy_from_slice(&length);
+        frame[4..8].copy_from_slice(&crc);
+        self.file.write_all(frame)?;
+        added += frame.len() as u64;
+        self.length += frame.len() as u64;
+        self.next += u64::from(count);
+        if frame.capacity() > 2 * GROUP_BYTES {
+            self.buffer = Vec::new(); // one huge transaction does not hold its memory for ever
+        }
+        Ok((self.next - 1, added))
+    }
+
+    /// Waits until everything appended is on the disk (`fdatasync`).
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+struct Frame {
+    first: u64,
+    transactions: Vec<Transaction>,
+}
+
+enum Next {
+    Frame(Frame),
+    End,
+    Bad(&'static str),
+}
+
+/// Reads one segment; `offset` stands after the last whole frame, `last` is the number of the last transaction up to there.
+struct Reader {
+    path: PathBuf,
+    file: BufReader<File>,
+    id: JournalId,
+    offset: u64,
+    length: u64,
+    last: u64,
+}
+
+impl Reader {
+    /// Opens a segment that must be `number`, belong to journal `id` (if one is known) and follow transaction `last`.
+    fn open(path: &Path, number: u64, id: Option<JournalId>, last: u64) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(StoreError::io(path))?;
+        let length = file.metadata().map_err(StoreError::io(path))?.len();
+        let mut file = BufReader::with_capacity(256 * 1024, file);
+        let bad = |what: String| damaged(path, 0, what);
+        if length < HEADER_BYTES as u64 {
+            return Err(bad(format!(
+                "its header has {length} bytes, expected {HEADER_BYTES}"
+            )));
+        }
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact(&mut header).map_err(StoreError::io(path))?;
+        let header = Header::decode(&header).ok_or_else(|| bad("its header is not one".into()))?;
+        if header.format > FORMAT {
+            return Err(StoreError::Newer {
+                found: header.format,
+                known: FORMAT,
+            });
+        }
+        if header.number != number {
+            return Err(bad(format!("its header says it is segment {}", header.number)));
+        }
+        if id.is_some_and(|id| id != header.id) {
+            return Err(bad("it belongs to another journal".into()));
+        }
+        if header.first != last + 1 {
+            return Err(bad(format!(
+                "it begins with transaction {}, expected {}",
+                header.first,
+                last + 1
+            )));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            id: header.id,
+            offset: HEADER_BYTES as u64,
+            length,
+            last,
+        })
+    }
+
+    fn next_frame(&mut self) -> Result<Next, StoreError> {
+        let left = self.length - self.offset;
+        if left == 0 {
+            return Ok(Next::End);
+        }
+        if left < FRAME_HEAD_BYTES as u64 {
+            return Ok(Next::Bad("a frame's head is cut short"));
+        }
+        let mut head = [0; FRAME_HEAD_BYTES];
+        self.file
+            .read_exact(&mut head)
+            .map_err(StoreError::io(&self.path))?;
+        let Some((length, crc)) = decode_head(&head) else {
+            return Ok(Next::Bad("a frame has an impossible length"));
+        };
+        if left - (FRAME_HEAD_BYTES as u64) < length as u64 {
+            return Ok(Next::Bad("a frame is cut short"));
+        }
+        let mut payload = vec![0; length];
+        self.file
+            .read_exact(&mut payload)
+            .map_err(StoreError::io(&self.path))?;
+        if frame_crc(&head[..4], &payload) != crc {
+            return Ok(Next::Bad("a frame's checksum does not fit"));
+        }
+        let Some(frame) = decode_payload(&payload) else {
+            return Ok(Next::Bad("a frame's content is not one"));
+        };
+        if frame.first != self.last + 1 {
+            return Ok(Next::Bad("a frame's transaction number does not follow"));
+        }
+        self.last += frame.transactions.len() as u64;
+        self.offset += (FRAME_HEAD_BYTES + length) as u64;
+        Ok(Next::Frame(frame))
+    }
+
+    /// Decides what an unreadable frame at `offset` means: the end of an unfinished write, or damage.
+    fn must_be_torn(&mut self, what: &'static str, is_last_segment: bool) -> Result<(), StoreError> {
+        if !is_last_segment {
+            return Err(damaged(
+                &self.path,
+                self.offset,
+                format!("{what}, and another segment follows"),
+            ));
+        }
+        // At most one segment and one frame long.
+        let mut rest = Vec::new();
+        self.file
+            .seek(SeekFrom::Start(self.offset))
+            .and_then(|_| self.file.read_to_end(&mut rest))
+            .map_err(StoreError::io(&self.path))?;
+        match (1..rest.len()).find(|&start| self.is_later_frame(&rest[start..])) {
+            None => Ok(()),
+            Some(start) => {
+                let at = self.offset + start as u64;
+                Err(damaged(
+                    &self.path,
+                    self.offset,
+                    format!("{what}, and a whole frame follows at {at}"),
+                ))
+            }
+        }
+    }
+
+    /// Whether `bytes` begin with a whole frame that was written after the unreadable one. The number is looked at first: it
+    /// is cheap, and nearly no place in a file looks like the number of a near transaction.
+    fn is_later_frame(&self, bytes: &[u8]) -> bool {
+        let Some((head, mut rest)) = bytes.split_at_checked(FRAME_HEAD_BYTES) else {
+            return false;
+        };
+        let Some((length, crc)) = decode_head(head) else {
+            return false;
+        };
+        let Some(payload) = rest.get(..length) else {
+            return false;
+        };
+        let plausible = self.last + 2..self.last + 2 + self.length;
+        take_u64(&mut rest).is_some_and(|first| plausible.contains(&first))
+            && frame_crc(&head[..4], payload) == crc
+    }
+}
+
+struct Header {
+    format: u32,
+    number: u64,
+    first: u64,
+    id: JournalId,
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(self.format.to_be_bytes());
+        bytes.extend(self.number.to_be_bytes());
+        bytes.extend(self.first.to_be_bytes());
+        bytes.extend(self.id);
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let (checked, mut crc) = bytes.split_at(HEADER_BYTES - 4);
+        let mut rest = checked.strip_prefix(MAGIC)?;
+        let format = take_u32(&mut rest)?;
+        if format <= FORMAT && take_u32(&mut crc)? != crc32fast::hash(checked) {
+            return None;
+        }
+        let (number, first) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+        Some(Self {
+            format,
+            number,
+            first,
+            id: rest.try_into().ok()?,
+        })
+    }
+}
+
+/// Length and checksum from a frame's head; nothing if no frame has such a length.
+fn decode_head(mut head: &[u8]) -> Option<(usize, u32)> {
+    let length = usize::try_from(take_u32(&mut head)?)
+        .ok()
+        .filter(|length| (12..=MAX_PAYLOAD_BYTES).contains(length))?;
+    Some((length, take_u32(&mut head)?))
+}
+
+fn decode_payload(mut payload: &[u8]) -> Option<Frame> {
+    let first = take_u64(&mut payload)?;
+    let count = take_u32(&mut payload)?;
+    let mut transactions = Vec::new();
+    for _ in 0..count {
+        transactions.push(Transaction::decode(&mut payload)?);
+    }
+    (payload.is_empty() && count > 0).then_some(Frame { first, transactions })
+}
+
+fn frame_crc(length: &[u8], payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(length);
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+fn damaged(file: &Path, offset: u64, what: String) -> StoreError {
+    StoreError::Damaged {
+        file: file.to_owned(),
+        offset,
+        what,
+    }
+}
+
+fn segment_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}{SUFFIX}"))
+}
+
+fn create_segment(folder: &Path, number: u64, first: u64, id: JournalId) -> io::Result<File> {
+    let path = segment_path(folder, number);
+    write_durably(
+        &path,
+        &Header {
+            format: FORMAT,
+            number,
+            first,
+            id,
+        }
+        .encode(),
+    )?;
+    private_file().append(true).open(&path)
+}
+
+/// All segments by number. Unfinished ones still have their temporary name and are overwritten when it is used again.
+fn segment_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(StoreError::io(folder))? {
+        let path = entry.map_err(StoreError::io(folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(number) = name
+            .and_then(|name| name.strip_suffix(SUFFIX))
+            .and_then(|digits| digits.parse().ok())
+        {
+            files.push((number, path));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}

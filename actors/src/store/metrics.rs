@@ -1,0 +1,72 @@
+//! What the store counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Counters of one store; clones share them.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    pub(super) commits: Counter,
+    pub(super) failed_commits: Counter,
+    pub(super) group_size: Histogram,
+    pub(super) sync_seconds: Histogram,
+    pub(super) journal_bytes: Gauge,
+    pub(super) queue_depth: Gauge,
+}
+
+impl StoreMetrics {
+    /// Counters known to `registry` as `seedpod_store_…`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let registry = registry.sub_registry_with_prefix("seedpod_store");
+        registry.register(
+            "commits",
+            "Transactions answered as durable",
+            metrics.commits.clone(),
+        );
+        registry.register(
+            "failed_commits",
+            "Transactions refused because the disk failed",
+            metrics.failed_commits.clone(),
+        );
+        registry.register(
+            "group_size",
+            "Transactions made durable by one sync",
+            metrics.group_size.clone(),
+        );
+        registry.register_with_unit(
+            "sync",
+            "Duration of one journal sync",
+            Unit::Seconds,
+            metrics.sync_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "journal",
+            "Size of all journal segments",
+            Unit::Bytes,
+            metrics.journal_bytes.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Transactions waiting for the writer",
+            metrics.queue_depth.clone(),
+        );
+        metrics
+    }
+}
+
+/// Counters nobody reads.
+impl Default for StoreMetrics {
+    fn default() -> Self {
+        Self {
+            commits: Counter::default(),
+            failed_commits: Counter::default(),
+            group_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            journal_bytes: Gauge::default(),
+            queue_depth: Gauge::default(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Every table of the store, on one page.
+//!
+//! A table is a number and a name. The number is written into the journal and before each key of the index, so it is for
+//! ever: a retired table keeps its line here, and no number is used twice. The name is for people (logs, `doctor`).
+//!
+//! Keys are big-endian, so that their order means something. The first byte of a value is its version, and the room that
+//! owns a table defines the rest in its own `records.rs`; the store never looks inside.
+
+/// Names one table; the constants of this module are all there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table {
+    number: u8,
+    name: &'static str,
+}
+
+impl Table {
+    const fn new(number: u8, name: &'static str) -> Self {
+        Self { number, name }
+    }
+
+    /// The number in the journal and in the index; never 0, which is the index's own marker, and never 255.
+    pub const fn number(self) -> u8 {
+        self.number
+    }
+
+    /// The name people see.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+/// Single facts. Key: a name (see [`META_EPOCH`]). Value: as the fact's owner defines it.
+pub const META: Table = Table::new(1, "meta");
+
+/// Records, our own and our friends'. Key: author (32 bytes) ‖ kind (2) ‖ object id. Value: version, when and from whom it
+/// was received, a local number, and the envelope's bytes as they came. Owner: `catalog`.
+pub const RECORDS: Table = Table::new(2, "records");
+
+/// Pods we know, whatever their phase. Key: pod id (32 bytes). Value: the friend record. Owner: `friends`.
+pub const FRIENDS: Table = Table::new(3, "friends");
+
+/// Videos whose bytes lie on this pod. Key: video id (16 bytes). Value: its files on disk. Owner: `library`.
+pub const LOCAL_VIDEOS: Table = Table::new(4, "local_videos");
+
+/// Torrents this pod can serve or names. Key: info hash (20 bytes). Value: version, video id (16), number of the rendition.
+/// Owner: `library`.
+pub const TORRENTS: Table = Table::new(5, "torrents");
+
+/// People with an account here. Key: user name in UTF-8. Value: the user. Owner: `accounts`.
+pub const USERS: Table = Table::new(6, "users");
+
+/// Sessions. Key: blake3 of the token (32 bytes), never the token itself. Value: the session. Owner: `accounts`.
+pub const TOKENS: Table = Table::new(7, "tokens");
+
+/// Who may publish to which channel. Key: user name in UTF-8 ‖ 0 ‖ channel id (16 bytes). Value: version alone. Owner: `accounts`.
+pub const CHANNEL_OWNERS: Table = Table::new(8, "channel_owners");
+
+/// All tables, for people who look at the whole store.
+pub const ALL: &[Table] = &[
+    META,
+    RECORDS,
+    FRIENDS,
+    LOCAL_VIDEOS,
+    TORRENTS,
+    USERS,
+    TOKENS,
+    CHANNEL_OWNERS,
+];
+
+/// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first
+/// signature. Owner: `catalog`.
+pub const META_EPOCH: &[u8] = b"epoch";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn numbers_and_names_are_used_once() {
+        let numbers: BTreeSet<u8> = ALL.iter().map(|table| table.number()).collect();
+        let names: BTreeSet<&str> = ALL.iter().map(|table| table.name()).collect();
+        assert_eq!(numbers.len(), ALL.len());
+        assert_eq!(names.len(), ALL.len());
+        assert!(
+            !numbers.contains(&0) && !numbers.contains(&255),
+            "0 is the marker, 255 has no successor"
+        );
+    }
+}
