@@ -1,0 +1,1 @@
+//! Deaths, restarts and stops, with really panicking actors.
