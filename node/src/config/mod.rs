@@ -1,0 +1,298 @@
+//! Settings: from the embedded page, files, environment and flags to one typed value.
+//!
+//! * [`layers`] reads the layers, refuses unknown keys, merges, and remembers where each value came from.
+//! * This file names every setting and its type. It and `config/default.yaml` say the same; a test holds them together.
+//! * [`values`] parses what people write: durations, sizes, limits.
+//!
+//! Invariant: whoever holds a [`Settings`] holds checked values; nothing is parsed again later.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+pub mod layers;
+pub mod values;
+
+pub use layers::{Loaded, SettingsError, Sources, load};
+pub use values::{Limit, Secret, Size, Span, ValueError};
+
+use crate::resolve::HostAddress;
+use values::{deserialize_from_text, from_text};
+
+/// All settings of one pod. What each means is written in `config/default.yaml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the web server listens.
+    pub listen: Listen,
+    /// The public URL.
+    pub webserver: Webserver,
+    /// The data folder.
+    pub storage: Storage,
+    /// Federation over libp2p.
+    pub network: Network,
+    /// The WebTorrent tracker.
+    pub tracker: Tracker,
+    /// Registration of new users.
+    pub signup: Signup,
+    /// What a new user gets.
+    pub user: User,
+    /// What may be uploaded.
+    pub video: Video,
+    /// The administrator made at the first start.
+    pub root: Root,
+    /// How the pod presents itself.
+    pub pod: Pod,
+    /// The log.
+    pub log: Log,
+}
+
+/// Where the web server listens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// The address to bind.
+    pub address: IpAddr,
+    /// The port to bind; 0 lets the system choose.
+    pub port: u16,
+}
+
+/// How the world reaches this pod.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webserver {
+    /// Whether a proxy in front of the pod speaks https.
+    pub https: bool,
+    /// The public name, without port.
+    #[serde(deserialize_with = "hostname")]
+    pub hostname: String,
+    /// The public port, if it is not the one that follows from `https` and `listen.port`.
+    pub port: Option<u16>,
+}
+
+impl Webserver {
+    /// The public URL, without a slash at its end; the port is left out when it is the scheme's own.
+    pub fn public_url(&self, listening_port: u16) -> String {
+        let (scheme, own_port) = if self.https { ("https", 443) } else { ("http", 80) };
+        let port = self
+            .port
+            .unwrap_or(if self.https { own_port } else { listening_port });
+        if port == own_port {
+            format!("{scheme}://{}", self.hostname)
+        } else {
+            format!("{scheme}://{}:{port}", self.hostname)
+        }
+    }
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// The data folder, made with mode 0700 if missing.
+    pub folder: PathBuf,
+}
+
+/// Federation over libp2p.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Addresses to listen on.
+    pub listen: Vec<Multiaddr>,
+    /// Hosts to ask when "make friends" names none; no two of them are the same place.
+    #[serde(deserialize_with = "distinct_hosts")]
+    pub friends: Vec<HostAddress>,
+    /// Who becomes a friend by asking.
+    pub policy: Policy,
+    /// Time between two rounds.
+    pub round: Span,
+    /// The score a new friend starts with.
+    #[serde(deserialize_with = "score")]
+    pub initial_score: u16,
+}
+
+/// The WebTorrent tracker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracker {
+    /// Whether torrents outside the catalog are served too.
+    pub open: bool,
+}
+
+/// Registration of new users.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signup {
+    /// Whether people may register.
+    pub enabled: bool,
+    /// Most users, root included.
+    pub limit: Limit<u32>,
+}
+
+/// What a new user gets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Sum of the sizes of one user's videos.
+    pub video_quota: Limit<Size>,
+}
+
+/// What may be uploaded.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Video {
+    /// Longest video.
+    pub max_duration: Span,
+    /// Largest file.
+    pub max_size: Size,
+}
+
+/// The administrator made at the first start.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Root {
+    /// The name to log in with.
+    pub username: String,
+    /// The password; one is drawn and printed once when there is none.
+    pub password: Option<Secret>,
+}
+
+/// How the pod presents itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pod {
+    /// Its name on pages and in friends' lists.
+    pub name: String,
+    /// One sentence about it.
+    pub description: String,
+    /// The operator's address; may be empty.
+    pub email: String,
+}
+
+/// The log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+    /// Directives such as `info` or `info,seedpod_web=debug`.
+    pub level: String,
+}
+
+/// Who becomes a friend by asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Everybody.
+    Open,
+    /// Whoever a current friend has signed a friendship with; the operator decides about the others.
+    Vouched,
+    /// The operator decides every time.
+    Ask,
+    /// Nobody.
+    Closed,
+}
+
+impl FromStr for Policy {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "open" => Ok(Self::Open),
+            "vouched" => Ok(Self::Vouched),
+            "ask" => Ok(Self::Ask),
+            "closed" => Ok(Self::Closed),
+            _ => Err(ValueError::Word {
+                found: text.to_owned(),
+                expected: &["open", "vouched", "ask", "closed"],
+            }),
+        }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(ValueError::Word {
+                found: text.to_owned(),
+                expected: &["text", "json"],
+            }),
+        }
+    }
+}
+
+/// A libp2p address as text. Its shape is checked here; the swarm says whether it has a transport for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Multiaddr(String);
+
+impl Multiaddr {
+    /// The address as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Multiaddr {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let mut parts = text.split('/');
+        let rooted = parts.next() == Some("");
+        if rooted && parts.clone().count() >= 2 && parts.all(|part| !part.is_empty()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ValueError::Multiaddr(text.to_owned()))
+        }
+    }
+}
+
+deserialize_from_text!(Policy, LogFormat, Multiaddr, HostAddress);
+
+fn hostname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    use serde::de::Error;
+
+    let address: HostAddress = from_text(deserializer)?;
+    match (address.scheme(), address.port()) {
+        (None, None) => Ok(address.host().to_owned()),
+        _ => Err(D::Error::custom(format!(
+            "`{address}` must be a name alone, without scheme and port"
+        ))),
+    }
+}
+
+fn distinct_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostAddress>, D::Error> {
+    use serde::de::Error;
+
+    let hosts = Vec::<HostAddress>::deserialize(deserializer)?;
+    match HostAddress::first_repeated(&hosts) {
+        Some(host) => Err(D::Error::custom(format!("`{host}` is listed twice"))),
+        None => Ok(hosts),
+    }
+}
+
+fn score<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    use serde::de::Error;
+
+    let score = u16::deserialize(deserializer)?;
+    if (10..=1000).contains(&score) {
+        Ok(score)
+    } else {
+        Err(D::Error::custom(format!(
+            "`{score}` is not a score between 10 and 1000"
+        )))
+    }
+}
