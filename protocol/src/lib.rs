@@ -13,4 +13,5 @@ pub mod magnet;
 pub mod metainfo;
 pub mod records;
 pub mod requests;
+pub mod topics;
 pub mod tracker;

@@ -1,1 +1,256 @@
-//! TBD records
+//! What statements say: one payload type per kind, with its limits.
+//!
+//! A payload is a canonical map with its version under `v`. Rules are checked the same way before signing and after receiving, and they
+//! depend on the record alone, never on another pod's, a clock or a setting: so all pods agree which records are valid. A kind or a
+//! payload version that this code does not know is kept as [`Record::Opaque`], so that old and new pods hold the same catalog.
+
+mod channel;
+mod friendship;
+mod profile;
+mod rules;
+mod video;
+
+use serde::Deserialize;
+
+pub use self::{
+    channel::Channel,
+    friendship::Friendship,
+    profile::{Card, Profile},
+    video::{EXTENSIONS, Picture, Privacy, Video, VideoFile},
+};
+use crate::{
+    codec::{self, CodecError},
+    envelope::{Header, Kind, Verified},
+    ids::{ChannelId, ObjectId, PodId, VideoId},
+    limits,
+};
+
+/// The payload version this code writes, for every kind.
+const VERSION: u64 = 1;
+
+/// Why a payload breaks the rules of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Not canonical, or not the map that belongs here.
+    #[error("payload: {0}")]
+    Encoding(#[from] CodecError),
+    /// A live record of a known kind says something.
+    #[error("a live record without a payload")]
+    Missing,
+    /// A value is outside its limits.
+    #[error("{field}: {problem}")]
+    Limit {
+        /// Which value.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The object id has not the form that this kind asks for.
+    #[error("object id {object} is not {expected}")]
+    Object {
+        /// The id.
+        object: ObjectId,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The object id is another author's, or made up.
+    #[error("object id {object} is not derived from its author and nonce")]
+    NotDerived {
+        /// The id.
+        object: ObjectId,
+    },
+}
+
+impl RecordError {
+    /// A stable machine-readable name, for counters.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Encoding(_) => "payload-encoding",
+            Self::Missing => "payload-missing",
+            Self::Limit { .. } => "payload-limit",
+            Self::Object { .. } => "object",
+            Self::NotDerived { .. } => "not-derived",
+        }
+    }
+
+    /// Whether this takes intent: an id claimed that is not the author's.
+    pub fn is_forgery(&self) -> bool {
+        matches!(self, Self::NotDerived { .. })
+    }
+}
+
+/// What a statement says.
+#[allow(clippy::large_enum_variant)] // one lives behind each `Verified`; a box more would cost and save nothing
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A pod about itself.
+    Profile(Profile),
+    /// A channel.
+    Channel(Channel),
+    /// A video.
+    Video(Video),
+    /// One side of a friendship.
+    Friendship(Friendship),
+    /// Who lives at a host.
+    Card(Card),
+    /// A kind or version that this code does not know: kept, counted and relayed, never looked into.
+    Opaque(Vec<u8>),
+    /// Nothing, in a withdrawal or a removal.
+    Empty,
+}
+
+impl Record {
+    /// The kind of a known payload.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Profile(_) => Some(Kind::PROFILE),
+            Self::Channel(_) => Some(Kind::CHANNEL),
+            Self::Video(_) => Some(Kind::VIDEO),
+            Self::Friendship(_) => Some(Kind::FRIENDSHIP),
+            Self::Card(_) => Some(Kind::CARD),
+            Self::Opaque(_) | Self::Empty => None,
+        }
+    }
+
+    /// The object that a known payload is about when this author says it.
+    pub fn object(&self, author: &PodId) -> Option<ObjectId> {
+        match self {
+            Self::Profile(_) | Self::Card(_) => Some(ObjectId::EMPTY),
+            Self::Channel(channel) => Some(channel.id(author).into()),
+            Self::Video(video) => Some(video.id(author).into()),
+            Self::Friendship(friendship) => Some(friendship.with.into()),
+            Self::Opaque(_) | Self::Empty => None,
+        }
+    }
+
+    /// Checks the limits of the payload.
+    ///
+    /// # Errors
+    /// The first value outside its limits.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        match self {
+            Self::Profile(profile) => profile.validate(),
+            Self::Channel(channel) => channel.validate(),
+            Self::Video(video) => video.validate(),
+            Self::Friendship(friendship) => friendship.validate(),
+            Self::Card(card) => card.validate(),
+            Self::Opaque(_) | Self::Empty => Ok(()),
+        }
+    }
+
+    /// The bytes of the payload.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Profile(profile) => codec::encode_versioned(VERSION, profile),
+            Self::Channel(channel) => codec::encode_versioned(VERSION, channel),
+            Self::Video(video) => codec::encode_versioned(VERSION, video),
+            Self::Friendship(friendship) => codec::encode_versioned(VERSION, friendship),
+            Self::Card(card) => codec::encode_versioned(VERSION, card),
+            Self::Opaque(bytes) => bytes.clone(),
+            Self::Empty => Vec::new(),
+        }
+    }
+}
+
+macro_rules! views {
+    ($($name:ident, $payload:ident, $what:literal;)*) => {
+        $(
+            impl From<$payload> for Record {
+                fn from(payload: $payload) -> Self {
+                    Self::$payload(payload)
+                }
+            }
+        )*
+
+        impl Verified<Record> {
+            $(
+                #[doc = concat!("This statement seen as ", $what, "; nothing if it is of another kind or says nothing.")]
+                pub fn $name(&self) -> Option<Verified<$payload>> {
+                    self.map(|record| match record {
+                        Record::$payload(payload) => Some(payload),
+                        _ => None,
+                    })
+                }
+            )*
+        }
+    };
+}
+
+views! {
+    profile, Profile, "a profile";
+    channel, Channel, "a channel";
+    video, Video, "a video";
+    friendship, Friendship, "a side of a friendship";
+    card, Card, "a card";
+}
+
+/// The part of a payload that says how to read the rest.
+#[derive(Deserialize)]
+struct Head {
+    v: u64,
+}
+
+/// Reads the payload under a header and checks all rules of its kind.
+pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordError> {
+    if !matches!(
+        header.kind,
+        Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD
+    ) {
+        return Ok(if payload.is_empty() {
+            Record::Empty
+        } else {
+            Record::Opaque(payload.to_vec())
+        });
+    }
+    check_object(header)?;
+    if payload.is_empty() {
+        // The form of an envelope leaves this to withdrawals and removals.
+        return Ok(Record::Empty);
+    }
+    codec::check(payload, limits::ENVELOPE_MAX)?;
+    if !codec::is_map(payload) {
+        return Err(CodecError::shape("a payload is a map").into());
+    }
+    let Head { v } = codec::peek(payload)?;
+    if v != VERSION {
+        return Ok(Record::Opaque(payload.to_vec()));
+    }
+    let record = match header.kind {
+        Kind::PROFILE => Record::Profile(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::CHANNEL => Record::Channel(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::VIDEO => Record::Video(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::FRIENDSHIP => Record::Friendship(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        _ => Record::Card(codec::decode(payload, limits::ENVELOPE_MAX)?),
+    };
+    record.validate()?;
+    if record.object(&header.author) != Some(header.object) {
+        let object = header.object;
+        return Err(match header.kind {
+            Kind::FRIENDSHIP => RecordError::Object {
+                object,
+                expected: "the pod that the friendship is with",
+            },
+            _ => RecordError::NotDerived { object },
+        });
+    }
+    Ok(record)
+}
+
+/// Checks the form of the object id, which needs no payload.
+fn check_object(header: &Header) -> Result<(), RecordError> {
+    let object = header.object;
+    let (sound, expected) = match header.kind {
+        Kind::CHANNEL => (ChannelId::try_from(object).is_ok(), "a channel id"),
+        Kind::VIDEO => (VideoId::try_from(object).is_ok(), "a video id"),
+        Kind::FRIENDSHIP => (
+            PodId::try_from(object).is_ok_and(|pod| pod != header.author),
+            "the id of another pod",
+        ),
+        _ => (object.is_empty(), "empty"),
+    };
+    if sound {
+        Ok(())
+    } else {
+        Err(RecordError::Object { object, expected })
+    }
+}
