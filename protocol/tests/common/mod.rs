@@ -1,0 +1,137 @@
+//! Records that the tests share: small, complete, and the same on every run.
+#![allow(dead_code, missing_docs, unreachable_pub)] // each test file uses its own part
+
+use seedpod_protocol::{
+    envelope::{Draft, Epoch, Stamp, Verified},
+    ids::{ChannelId, ContentHash, InfoHash, PodId, Timestamp},
+    keys::PodKey,
+    records::{Card, Channel, Friendship, Picture, Privacy, Profile, Record, Video, VideoFile},
+};
+
+/// The pod most tests speak for.
+pub fn alice() -> PodKey {
+    PodKey::from_seed(&[1; 32])
+}
+
+/// Another pod.
+pub fn bob() -> PodKey {
+    PodKey::from_seed(&[2; 32])
+}
+
+pub fn stamp(counter: u32, seq: u64) -> Stamp {
+    Stamp {
+        epoch: Epoch {
+            counter,
+            tag: [0xe0; 8],
+        },
+        seq,
+    }
+}
+
+pub fn profile() -> Profile {
+    Profile {
+        name: "Alice's pod".into(),
+        description: "Films about gardens.\nSince 2026.".into(),
+        email: Some("alice@pod.example".into()),
+        url: "https://pod.example".into(),
+    }
+}
+
+pub fn card() -> Card {
+    Card {
+        name: "Alice's pod".into(),
+        version: "0.1.0".into(),
+        url: "http://localhost:9001".into(),
+        addresses: vec!["/ip4/127.0.0.1/tcp/4001".into()],
+    }
+}
+
+pub fn channel() -> Channel {
+    Channel {
+        nonce: [3; 16],
+        name: "root_channel".into(),
+        display_name: "Main root channel".into(),
+        description: String::new(),
+        owner: "root".into(),
+        created_at: Timestamp::from_millis(1_790_000_000_000),
+    }
+}
+
+pub fn video() -> Video {
+    let picture = Picture {
+        hash: ContentHash::of(b"a picture"),
+        size: 9_000,
+        width: 280,
+        height: 157,
+    };
+    Video {
+        nonce: [4; 16],
+        channel: ChannelId::derive(&alice().id(), &[3; 16]),
+        owner: "root".into(),
+        name: "Spring 🌱 in the garden".into(),
+        description: Some("Line one\nline two".into()),
+        category: Some(15),
+        licence: Some(2),
+        language: Some("en".into()),
+        nsfw: false,
+        tags: vec!["garden".into(), "été".into()],
+        support: None,
+        comments_enabled: true,
+        download_enabled: true,
+        privacy: Privacy::Public,
+        duration: 14,
+        created_at: Timestamp::from_millis(1_790_000_000_000),
+        published_at: Timestamp::from_millis(1_790_000_001_000),
+        updated_at: Timestamp::from_millis(1_790_000_002_000),
+        originally_published_at: None,
+        thumbnail: Some(picture),
+        preview: Some(Picture {
+            width: 850,
+            height: 480,
+            ..picture
+        }),
+        files: vec![file(720)],
+    }
+}
+
+pub fn file(resolution: u16) -> VideoFile {
+    VideoFile {
+        info_hash: InfoHash::from_bytes([5; 20]),
+        size: 1_234_567,
+        resolution,
+        width: 1280,
+        height: resolution,
+        fps: 25,
+        extension: "mp4".into(),
+        piece_length: 16 * 1024,
+    }
+}
+
+pub fn friendship(with: PodId) -> Friendship {
+    Friendship {
+        with,
+        host: "localhost:9001".into(),
+        addresses: vec!["/ip4/127.0.0.1/tcp/4001".into()],
+        recovery: None,
+        since: Timestamp::from_millis(1_790_000_000_000),
+    }
+}
+
+/// One payload of every kind that is known.
+pub fn payloads() -> Vec<Record> {
+    vec![
+        profile().into(),
+        channel().into(),
+        video().into(),
+        friendship(bob().id()).into(),
+        card().into(),
+    ]
+}
+
+/// Signs a live record of Alice's.
+pub fn signed(payload: impl Into<Record>, stamp: Stamp) -> Verified<Record> {
+    let key = alice();
+    Draft::live(&key.id(), payload.into())
+        .and_then(|draft| draft.sign(&key, stamp))
+        .expect("a sound record")
+}
