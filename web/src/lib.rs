@@ -1,1 +1,3 @@
 //! Seedpod.
+
+pub mod pages;

@@ -1,0 +1,308 @@
+//! Sample data for the tests of pages, with hostile text in every place that strangers fill.
+
+use super::{
+    AboutPage, AssetUrls, Choice, Chrome, EditPage, EmbedPage, ErrorPage, Filter, FriendRow, FriendState,
+    HomePage, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, Received, SourceFile, UiUrls,
+    UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
+};
+
+/// What a hostile pod or person may write wherever it can write.
+pub(super) const HOSTILE: &str = "\"'><script>alert(1)</script></script><img src=x onerror=alert(2)>";
+
+/// The time of all sample pages.
+pub(super) const NOW: u64 = 1_795_348_800_000;
+
+pub(super) fn ui() -> AssetUrls {
+    let url = |name: &str| format!("/ui/{name}.js");
+    let ui = UiUrls {
+        page: url("page"),
+        watch: url("watch"),
+        upload: url("upload"),
+        network: url("network"),
+    };
+    AssetUrls {
+        ui: Some(ui),
+        ..AssetUrls::without_ui()
+    }
+}
+
+pub(super) fn chrome() -> Chrome {
+    Chrome {
+        pod_name: "Pod one".to_owned(),
+        host: "localhost:9001".to_owned(),
+        user: None,
+        friends: 2,
+        csrf: "csrf-token".to_owned(),
+        assets: ui(),
+        search: String::new(),
+        path: "/".to_owned(),
+        notice: None,
+        now: NOW,
+    }
+}
+
+pub(super) fn hostile_chrome() -> Chrome {
+    let text = || HOSTILE.to_owned();
+    Chrome {
+        pod_name: text(),
+        host: text(),
+        user: Some(UserMenu {
+            username: text(),
+            is_admin: true,
+        }),
+        csrf: text(),
+        search: text(),
+        path: text(),
+        notice: Some(text()),
+        ..chrome()
+    }
+}
+
+pub(super) fn admin() -> Chrome {
+    Chrome {
+        user: Some(UserMenu {
+            username: "root".to_owned(),
+            is_admin: true,
+        }),
+        ..chrome()
+    }
+}
+
+pub(super) fn card(text: &str) -> VideoCard {
+    VideoCard {
+        title: text.to_owned(),
+        url: "/w/kkGMgK9ZtnKfYAgnEtQxbv".to_owned(),
+        thumbnail: Some(format!("/lazy-static/thumbnails/{text}.jpg")),
+        duration: 768,
+        channel: text.to_owned(),
+        pod_host: text.to_owned(),
+        is_local: false,
+        views: 1240,
+        published_at: NOW - 7_200_000,
+        nsfw: false,
+    }
+}
+
+pub(super) fn file(text: &str) -> SourceFile {
+    SourceFile {
+        url: format!("http://localhost:9003/static/webseed/{text}-720.mp4"),
+        mime: "video/mp4".to_owned(),
+        label: "720p".to_owned(),
+        resolution: 720,
+        size: 92_000_000,
+        info_hash: "c9e15763f722f23e98a29decdfae341b98d53056".to_owned(),
+        magnet: format!("magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056&dn={text}-720.mp4"),
+        torrent_url: format!("/static/torrents/{text}-720.torrent"),
+        web_seed: format!("http://localhost:9003/static/webseed/{text}-720.mp4"),
+    }
+}
+
+pub(super) fn player(text: &str) -> PlayerView {
+    PlayerView {
+        uuid: text.to_owned(),
+        short_uuid: text.to_owned(),
+        title: text.to_owned(),
+        poster: Some(format!("/lazy-static/previews/{text}.jpg")),
+        duration: 602,
+        files: vec![file(text)],
+        own_host: "localhost:9001".to_owned(),
+        origin_host: text.to_owned(),
+        trackers: vec![
+            "ws://localhost:9001/tracker/socket".to_owned(),
+            "ws://localhost:9003/tracker/socket".to_owned(),
+        ],
+        p2p: true,
+    }
+}
+
+pub(super) fn pager() -> Pager {
+    Pager {
+        previous: Some("/?start=0".to_owned()),
+        next: Some("/?start=48".to_owned()),
+        first: 25,
+        last: 48,
+        total: 120,
+    }
+}
+
+pub(super) fn home(chrome: Chrome, text: &str) -> HomePage {
+    HomePage {
+        chrome,
+        filter: Filter::All,
+        query: None,
+        videos: vec![card(text), card(text)],
+        pager: pager(),
+    }
+}
+
+pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
+    WatchPage {
+        chrome,
+        player: player(text),
+        channel: text.to_owned(),
+        description: text.to_owned(),
+        views: 8912,
+        published_at: 1_795_253_400_000,
+        category: Some(text.to_owned()),
+        licence: Some("CC BY".to_owned()),
+        language: None,
+        privacy: None,
+        tags: vec![text.to_owned()],
+        nsfw: false,
+        is_local: false,
+        received: Some(Received {
+            at: NOW - 180_000,
+            through: Some(text.to_owned()),
+        }),
+        pod_url: "http://localhost:9001".to_owned(),
+        canonical: format!("http://localhost:9003/w/{text}"),
+        can_edit: true,
+        related: vec![card(text)],
+    }
+}
+
+pub(super) fn embed(text: &str) -> EmbedPage {
+    EmbedPage {
+        assets: ui(),
+        player: player(text),
+        watch_url: format!("http://localhost:9001/w/{text}"),
+    }
+}
+
+pub(super) fn fields(text: &str) -> VideoFields {
+    let choices = || {
+        vec![
+            Choice {
+                value: "1".to_owned(),
+                label: text.to_owned(),
+                selected: true,
+            },
+            Choice {
+                value: "2".to_owned(),
+                label: "Music".to_owned(),
+                selected: false,
+            },
+        ]
+    };
+    VideoFields {
+        name: text.to_owned(),
+        description: text.to_owned(),
+        tags: text.to_owned(),
+        nsfw: true,
+        channels: choices(),
+        categories: choices(),
+        licences: choices(),
+        languages: choices(),
+        privacies: choices(),
+    }
+}
+
+pub(super) fn upload(chrome: Chrome, text: &str) -> UploadPage {
+    UploadPage {
+        chrome,
+        fields: fields(text),
+        error: Some(text.to_owned()),
+        max_bytes: Some(2_000_000_000),
+        max_seconds: Some(14),
+    }
+}
+
+pub(super) fn login(chrome: Chrome, text: &str) -> LoginPage {
+    LoginPage {
+        chrome,
+        username: text.to_owned(),
+        next: text.to_owned(),
+        error: Some(text.to_owned()),
+    }
+}
+
+pub(super) fn friend(id: &str, text: &str, state: FriendState) -> FriendRow {
+    FriendRow {
+        id: id.to_owned(),
+        pod_id: text.to_owned(),
+        host: text.to_owned(),
+        url: "http://localhost:9002".to_owned(),
+        name: text.to_owned(),
+        state,
+        videos: 12,
+        score: 640,
+        last_heard: Some(NOW - 120_000),
+    }
+}
+
+pub(super) fn network(chrome: Chrome, text: &str) -> NetworkPage {
+    NetworkPage {
+        chrome,
+        pod_id: text.to_owned(),
+        friends: vec![
+            friend("1", text, FriendState::InSync),
+            friend("2", text, FriendState::CatchingUp { have: 120, of: 340 }),
+            friend("3", text, FriendState::Waiting),
+            friend(
+                "4",
+                text,
+                FriendState::Unreachable {
+                    cause: text.to_owned(),
+                },
+            ),
+            friend(
+                "5",
+                text,
+                FriendState::Ended {
+                    cause: text.to_owned(),
+                },
+            ),
+        ],
+        videos: 24,
+        local_videos: 5,
+        configured: vec![text.to_owned()],
+        hosts: text.to_owned(),
+        error: Some(text.to_owned()),
+    }
+}
+
+pub(super) fn my_videos(chrome: Chrome, text: &str) -> MyVideosPage {
+    let video = MyVideo {
+        uuid: text.to_owned(),
+        title: text.to_owned(),
+        url: "/w/kkGMgK9ZtnKfYAgnEtQxbv".to_owned(),
+        thumbnail: Some(text.to_owned()),
+        duration: 12,
+        privacy: text.to_owned(),
+        state: Some(text.to_owned()),
+        views: 1,
+        published_at: NOW,
+    };
+    MyVideosPage {
+        chrome,
+        videos: vec![video],
+        pager: pager(),
+    }
+}
+
+pub(super) fn edit(chrome: Chrome, text: &str) -> EditPage {
+    EditPage {
+        chrome,
+        uuid: text.to_owned(),
+        url: "/w/kkGMgK9ZtnKfYAgnEtQxbv".to_owned(),
+        fields: fields(text),
+        error: Some(text.to_owned()),
+    }
+}
+
+pub(super) fn about(chrome: Chrome, text: &str) -> AboutPage {
+    AboutPage {
+        chrome,
+        description: text.to_owned(),
+        pod_id: text.to_owned(),
+        version: text.to_owned(),
+    }
+}
+
+pub(super) fn error(chrome: Chrome, text: &str) -> ErrorPage {
+    ErrorPage {
+        chrome,
+        status: 404,
+        detail: Some(text.to_owned()),
+    }
+}
