@@ -1,1 +1,3 @@
 //! The accounts room.
+
+pub mod messages;

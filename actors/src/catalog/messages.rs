@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use seedpod_protocol::digest::StateDigest;
 use seedpod_protocol::envelope::{Kind, Stamp, State, Verified};
-use seedpod_protocol::ids::{ContentHash, ObjectId, PodId, Timestamp};
+use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::AuthorRoot;
 
@@ -146,12 +146,14 @@ pub struct HeldRecord {
     pub via: PodId,
 }
 
-/// The digest of everything, and the roots that it is made of.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct Roots {
-    /// One root per author.
-    pub authors: Vec<AuthorRoot>,
-    /// The digest over them.
-    pub digest: ContentHash,
+/// Asks for the envelope that is the head of a register, as it was received.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Vec<u8>>")]
+pub struct GetEnvelope {
+    /// Whose register.
+    pub author: PodId,
+    /// Of which kind.
+    pub kind: Kind,
+    /// Of which object.
+    pub object: ObjectId,
 }

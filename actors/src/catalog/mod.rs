@@ -1,1 +1,3 @@
 //! The catalog room.
+
+pub mod messages;

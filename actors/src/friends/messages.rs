@@ -14,6 +14,8 @@ pub enum Phase {
     Friends,
     /// They said no after both had said yes.
     EndedByThem,
+    /// The operator removed it; it comes back only when it is named.
+    EndedByUs,
     /// Unreachable for so long that the score fell to nothing.
     Ejected,
     /// The operator wants nothing to do with it.
@@ -118,6 +120,9 @@ pub enum FriendsError {
         /// What it would have to be.
         expected: &'static str,
     },
+    /// The other pod did not answer, or refused.
+    #[error("no friendship: {0}")]
+    Unreachable(String),
     /// The disk refused.
     #[error("{0}")]
     Store(String),
@@ -161,11 +166,3 @@ pub struct Decide {
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<FriendEntry>")]
 pub struct ListPods;
-
-/// A friendship began; told to whoever subscribed.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct FriendGained(
-    /// The pod.
-    pub PodId,
-);

@@ -1,1 +1,3 @@
 //! The friends room.
+
+pub mod messages;

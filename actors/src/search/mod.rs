@@ -1,1 +1,3 @@
 //! The search room.
+
+pub mod messages;
