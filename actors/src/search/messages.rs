@@ -60,7 +60,10 @@ pub struct Page<T> {
 
 impl<T> Default for Page<T> {
     fn default() -> Self {
-        Self { total: 0, rows: Vec::new() }
+        Self {
+            total: 0,
+            rows: Vec::new(),
+        }
     }
 }
 
@@ -211,4 +214,3 @@ pub struct Totals {
 #[derive(Debug, Message)]
 #[rtype(result = "Totals")]
 pub struct GetTotals;
-
