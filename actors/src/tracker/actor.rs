@@ -1,0 +1,333 @@
+//! The shell of the tracker: hands texts and time to the state, and what the state wants sent to the outboxes.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use seedpod_protocol::tracker::ClientMessage;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::messages::{
+    Admit, Connect, Disconnect, GetStats, GetSwarm, Incoming, SocketId, SwarmSize, TooMany, Withdraw,
+};
+use super::metrics::TrackerMetrics;
+use super::state::{Effect, Tracker, TrackerConfig};
+use super::stats::{Stats, Totals};
+
+/// How many messages wait for the tracker before senders wait themselves.
+const MAILBOX_CAPACITY: usize = 1024;
+/// How often the state looks for what is over.
+const TICK: Duration = Duration::from_secs(10);
+
+/// The tracker. All sockets end when it stops, for it drops their outboxes.
+pub struct TrackerActor {
+    state: Tracker,
+    outboxes: HashMap<SocketId, mpsc::Sender<String>>,
+    rng: StdRng,
+    metrics: TrackerMetrics,
+    reported: Totals,
+}
+
+impl TrackerActor {
+    /// A tracker to be started.
+    #[must_use]
+    pub fn new(config: TrackerConfig, metrics: TrackerMetrics) -> Self {
+        Self {
+            state: Tracker::new(config),
+            outboxes: HashMap::new(),
+            rng: StdRng::from_os_rng(),
+            metrics,
+            reported: Totals::default(),
+        }
+    }
+
+    fn run(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Close { socket } => drop(self.outboxes.remove(&socket)),
+                Effect::Send { socket, message } => {
+                    let Some(outbox) = self.outboxes.get(&socket) else {
+                        continue;
+                    };
+                    match outbox.try_send(message.to_text()) {
+                        Ok(()) => continue,
+                        Err(mpsc::error::TrySendError::Full(_)) => {
+                            debug!(?socket, "socket does not read, dropped");
+                            self.state.drop_slow(socket);
+                        }
+                        Err(mpsc::error::TrySendError::Closed(_)) => self.state.disconnect(socket),
+                    }
+                    self.outboxes.remove(&socket);
+                }
+            }
+        }
+        self.report();
+    }
+
+    fn report(&mut self) {
+        self.metrics.report(&mut self.reported, &self.state.stats());
+    }
+}
+
+impl Actor for TrackerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+        ctx.run_interval(TICK, |actor, _| {
+            let effects = actor.state.tick(now());
+            actor.run(effects);
+        });
+    }
+}
+
+impl Handler<Connect> for TrackerActor {
+    type Result = Result<SocketId, TooMany>;
+
+    fn handle(&mut self, connect: Connect, _: &mut Self::Context) -> Self::Result {
+        let socket = self.state.connect(connect.address, now());
+        if let Ok(socket) = socket {
+            self.outboxes.insert(socket, connect.outbox);
+        }
+        self.report();
+        socket
+    }
+}
+
+impl Handler<Incoming> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
+        let message = ClientMessage::parse(&incoming.text);
+        let effects = self.state.receive(incoming.socket, message, now(), &mut self.rng);
+        self.run(effects);
+    }
+}
+
+impl Handler<Disconnect> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, disconnect: Disconnect, _: &mut Self::Context) {
+        self.state.disconnect(disconnect.socket);
+        self.outboxes.remove(&disconnect.socket);
+        self.report();
+    }
+}
+
+impl Handler<Admit> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, admit: Admit, _: &mut Self::Context) {
+        self.state.admit(admit.info_hashes);
+    }
+}
+
+impl Handler<Withdraw> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, withdraw: Withdraw, _: &mut Self::Context) {
+        self.state.withdraw(withdraw.info_hashes);
+        self.report();
+    }
+}
+
+impl Handler<GetSwarm> for TrackerActor {
+    type Result = MessageResult<GetSwarm>;
+
+    fn handle(&mut self, get: GetSwarm, _: &mut Self::Context) -> Self::Result {
+        let size: SwarmSize = self.state.size(&get.info_hash);
+        MessageResult(size)
+    }
+}
+
+impl Handler<GetStats> for TrackerActor {
+    type Result = MessageResult<GetStats>;
+
+    fn handle(&mut self, _: GetStats, _: &mut Self::Context) -> Self::Result {
+        let stats: Stats = self.state.stats();
+        MessageResult(stats)
+    }
+}
+
+/// Follows tokio's clock, which tests can pause.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use actix::Addr;
+    use prometheus_client::registry::Registry;
+    use seedpod_protocol::ids::InfoHash;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const HASH: &str = "hhhhhhhhhhhhhhhhhhhh";
+
+    struct Browser {
+        socket: SocketId,
+        inbox: mpsc::Receiver<String>,
+    }
+
+    impl Browser {
+        async fn connect(tracker: &Addr<TrackerActor>, capacity: usize) -> Self {
+            let (outbox, inbox) = mpsc::channel(capacity);
+            let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let socket = tracker.send(Connect { address, outbox }).await.unwrap().unwrap();
+            Self { socket, inbox }
+        }
+
+        async fn say(&self, tracker: &Addr<TrackerActor>, message: Value) {
+            tracker
+                .send(Incoming {
+                    socket: self.socket,
+                    text: message.to_string(),
+                })
+                .await
+                .unwrap();
+        }
+
+        async fn hear(&mut self) -> Value {
+            let text = tokio::time::timeout(Duration::from_secs(5), self.inbox.recv())
+                .await
+                .unwrap();
+            serde_json::from_str(&text.unwrap()).unwrap()
+        }
+    }
+
+    fn start() -> (Addr<TrackerActor>, Registry) {
+        let mut registry = Registry::default();
+        let metrics = TrackerMetrics::register(&mut registry);
+        (
+            TrackerActor::new(TrackerConfig::default(), metrics).start(),
+            registry,
+        )
+    }
+
+    fn announce(peer: &str, offers: &Value) -> Value {
+        json!({ "action": "announce", "info_hash": HASH, "peer_id": peer, "left": 1, "offers": offers })
+    }
+
+    fn hash() -> InfoHash {
+        InfoHash::from_bytes(HASH.as_bytes().try_into().unwrap())
+    }
+
+    #[actix::test]
+    async fn two_browsers_find_each_other_through_their_texts() {
+        let (tracker, registry) = start();
+        tracker
+            .send(Admit {
+                info_hashes: vec![hash()],
+            })
+            .await
+            .unwrap();
+        let (a_id, b_id, offer_id) = (
+            "aaaaaaaaaaaaaaaaaaaa",
+            "bbbbbbbbbbbbbbbbbbbb",
+            "oooooooooooooooooooo",
+        );
+        let mut a = Browser::connect(&tracker, 8).await;
+        let mut b = Browser::connect(&tracker, 8).await;
+        a.say(&tracker, announce(a_id, &json!([]))).await;
+        assert_eq!(a.hear().await["incomplete"], 1);
+        let offer = json!({ "type": "offer", "sdp": "v=0\r\nö" });
+        b.say(
+            &tracker,
+            announce(b_id, &json!([{ "offer": offer, "offer_id": offer_id }])),
+        )
+        .await;
+        assert_eq!(b.hear().await["interval"], 120);
+        let relayed = a.hear().await;
+        assert_eq!((&relayed["offer"], &relayed["peer_id"]), (&offer, &json!(b_id)));
+        let answer = json!({ "type": "answer", "sdp": "v=0" });
+        a.say(
+            &tracker,
+            json!({ "action": "announce", "info_hash": HASH, "peer_id": a_id, "to_peer_id": b_id,
+                "answer": answer, "offer_id": offer_id }),
+        )
+        .await;
+        let relayed = b.hear().await;
+        assert_eq!(
+            (&relayed["answer"], &relayed["offer_id"]),
+            (&answer, &json!(offer_id))
+        );
+
+        assert_eq!(
+            tracker.send(GetSwarm { info_hash: hash() }).await.unwrap(),
+            SwarmSize {
+                seeders: 0,
+                leechers: 2
+            }
+        );
+        tracker.send(Disconnect { socket: a.socket }).await.unwrap();
+        assert_eq!(a.inbox.recv().await, None, "its outbox is dropped");
+        tracker
+            .send(Withdraw {
+                info_hashes: vec![hash()],
+            })
+            .await
+            .unwrap();
+        b.say(&tracker, announce(b_id, &json!([]))).await;
+        assert_eq!(
+            b.hear().await["failure reason"],
+            "this tracker does not serve that torrent"
+        );
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "seedpod_tracker_sockets 1",
+            "seedpod_tracker_peers 0",
+            "seedpod_tracker_announces_total 2",
+            "seedpod_tracker_offers_relayed_total 1",
+            "seedpod_tracker_answers_relayed_total 1",
+            r#"seedpod_tracker_refused_total{reason="not_admitted"} 1"#,
+            r#"seedpod_tracker_refused_total{reason="unreadable"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
+
+    #[actix::test]
+    async fn a_socket_that_does_not_read_is_dropped() {
+        let (tracker, _registry) = start();
+        let mut slow = Browser::connect(&tracker, 2).await;
+        for _ in 0..3 {
+            slow.say(&tracker, json!({})).await;
+        }
+        let stats = tracker.send(GetStats).await.unwrap();
+        assert_eq!((stats.sockets, stats.totals.slow_sockets), (0, 1));
+        slow.hear().await;
+        slow.hear().await;
+        assert_eq!(
+            slow.inbox.recv().await,
+            None,
+            "what was queued can be read, then the socket is to be closed"
+        );
+        slow.say(&tracker, json!({})).await;
+    }
+
+    #[actix::test]
+    async fn a_socket_whose_holder_is_gone_is_forgotten() {
+        let (tracker, _registry) = start();
+        let gone = Browser::connect(&tracker, 2).await;
+        let socket = gone.socket;
+        drop(gone);
+        tracker
+            .send(Incoming {
+                socket,
+                text: String::new(),
+            })
+            .await
+            .unwrap();
+        let stats = tracker.send(GetStats).await.unwrap();
+        assert_eq!((stats.sockets, stats.totals.slow_sockets), (0, 0));
+    }
+}
