@@ -9,7 +9,7 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_cbor::Value;
 
 use crate::limits;
@@ -100,15 +100,18 @@ pub(crate) fn is_map(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 5 == MAP)
 }
 
-/// Whether the item is a byte string, by its first byte.
-pub(crate) fn is_bytes(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|first| first >> 5 == BYTES)
-}
-
-/// [`peek`] for values that borrow from the bytes.
-#[allow(clippy::disallowed_methods)] // the one place
-pub(crate) fn peek_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
-    serde_cbor::from_slice(bytes).map_err(CodecError::shape)
+/// The two byte strings of a list of exactly two, without copying them.
+pub(crate) fn pair_of_byte_strings(bytes: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
+    let mut reader = Reader { bytes, at: 0 };
+    let list = reader.head()?;
+    let mut next = || match reader.head()? {
+        (BYTES, len) => reader.take(len).map(Some),
+        _ => Ok(None),
+    };
+    match (list, next()?, next()?) {
+        ((ARRAY, 2), Some(first), Some(second)) => Ok((first, second)),
+        _ => Err(CodecError::shape("not a list of two byte strings")),
+    }
 }
 
 /// Reads a value without any check of the bytes: only after [`check`], and only to choose how to decode them in earnest.
@@ -308,5 +311,211 @@ pub(crate) mod byte_strings {
             .into_iter()
             .map(ByteBuf::into_vec)
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test that fails here has found something
+
+    use std::collections::BTreeMap;
+
+    use data_encoding::HEXLOWER;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        HEXLOWER.decode(hex.replace(' ', "").as_bytes()).unwrap()
+    }
+
+    fn fault(hex: &str) -> &'static str {
+        match check(&bytes(hex), 1 << 20) {
+            Err(CodecError::NotCanonical { what, .. }) => what,
+            other => panic!("{hex}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_canonical_form_is_taken() {
+        for hex in [
+            "00",
+            "17",
+            "1818",
+            "18ff",
+            "190100",
+            "1a00010000",
+            "1b0000000100000000",
+            "1bffffffffffffffff",
+            "20",
+            "3bffffffffffffffff",
+            "40",
+            "4100",
+            "60",
+            "6141",
+            "80",
+            "820102",
+            "a0",
+            "f4",
+            "f5",
+            "a2 6161 01 6162 02",
+            "a2 617a 01 626161 02",
+        ] {
+            check(&bytes(hex), 100).unwrap_or_else(|error| panic!("{hex}: {error}"));
+        }
+    }
+
+    #[test]
+    fn every_second_form_is_refused_with_its_cause() {
+        for hex in [
+            "1817",
+            "1900ff",
+            "1a0000ffff",
+            "1b00000000ffffffff",
+            "5817 00",
+            "7801 41",
+            "9801 00",
+            "b801 6161 00",
+        ] {
+            assert_eq!(fault(hex), "a number has a shorter form", "{hex}");
+        }
+        for hex in ["5f4100ff", "7f6141ff", "9f00ff", "bf616100ff", "ff"] {
+            assert_eq!(fault(hex), "indefinite length", "{hex}");
+        }
+        for hex in [
+            "f6",
+            "f7",
+            "e0",
+            "f0",
+            "f820",
+            "f97e00",
+            "fa7fc00000",
+            "fb7ff8000000000000",
+            "f90000",
+        ] {
+            assert_eq!(fault(hex), "neither false nor true", "{hex}");
+        }
+        for hex in ["1c", "3d", "5e", "fc"] {
+            assert_eq!(fault(hex), "reserved first byte", "{hex}");
+        }
+        assert_eq!(fault("c000"), "a tag");
+        assert_eq!(fault("d9d9f700"), "a tag");
+        assert_eq!(fault("a2 6161 01 6161 02"), "a key of a map occurs twice");
+        assert_eq!(fault("a2 6162 01 6161 02"), "keys of a map are not in order");
+        assert_eq!(fault("a2 626161 01 617a 02"), "keys of a map are not in order");
+        assert_eq!(fault("a1 01 02"), "a key of a map is not text");
+        assert_eq!(fault("61ff"), "text is not UTF-8");
+        assert_eq!(fault("0000"), "bytes after the end");
+        for hex in ["", "18", "41", "81", "a16161", "5bffffffffffffffff"] {
+            assert_eq!(fault(hex), "ends too early", "{hex}");
+        }
+    }
+
+    #[test]
+    fn lists_and_depth_have_a_maximum() {
+        assert_eq!(fault("991001"), "too many elements");
+        assert_eq!(fault("9bffffffffffffffff"), "too many elements");
+        assert_eq!(fault("b90101"), "too many entries");
+        let nested = |levels: usize| [vec![0x81; levels], vec![0x00]].concat();
+        assert_eq!(check(&nested(limits::NESTING_MAX), 100), Ok(()));
+        assert_eq!(
+            check(&nested(limits::NESTING_MAX + 1), 100),
+            Err(CodecError::NotCanonical {
+                at: limits::NESTING_MAX,
+                what: "nested too deeply"
+            })
+        );
+        assert!(check(&nested(1_000_000), 2_000_000).is_err());
+        assert_eq!(
+            check(&[0x00, 0x00], 1),
+            Err(CodecError::TooLong { len: 2, max: 1 })
+        );
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        n: u8,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Outer {
+        text: String,
+        #[serde(with = "serde_bytes")]
+        raw: Vec<u8>,
+        inner: Inner,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<u64>,
+    }
+
+    #[test]
+    fn unknown_keys_are_ignored_and_nothing_else_is() {
+        let known = Outer {
+            text: "a".into(),
+            raw: vec![9],
+            inner: Inner { n: 1 },
+            more: None,
+        };
+        assert_eq!(decode::<Outer>(&encode(&known), 100).unwrap(), known);
+        // One key more at the top, and one inside.
+        assert_eq!(
+            decode::<Outer>(
+                &bytes("a4 63726177 4109 6474657874 6161 65696e6e6572 a2 616e 01 617a 00 666675747572 65 80"),
+                100
+            )
+            .unwrap(),
+            known
+        );
+        // Text for bytes, bytes for text, a list for a map: the library takes them all, as no other reader must.
+        for hex in [
+            "a3 63726177 6109 6474657874 6161 65696e6e6572 a1 616e 01",
+            "a3 63726177 4109 6474657874 4161 65696e6e6572 a1 616e 01",
+            "a3 63726177 4109 6474657874 6161 65696e6e6572 81 01",
+            "a3 63726177 8109 6474657874 6161 65696e6e6572 a1 616e 01",
+            "83 6161 4109 a1 616e 01",
+        ] {
+            assert!(
+                matches!(decode::<Outer>(&bytes(hex), 100), Err(CodecError::Shape(_))),
+                "{hex}"
+            );
+        }
+        // Too large for its type, negative, missing.
+        for hex in [
+            "a3 63726177 4109 6474657874 6161 65696e6e6572 a1 616e 190100",
+            "a3 63726177 4109 6474657874 6161 65696e6e6572 a1 616e 20",
+            "a2 63726177 4109 6474657874 6161",
+        ] {
+            assert!(
+                matches!(decode::<Outer>(&bytes(hex), 100), Err(CodecError::Shape(_))),
+                "{hex}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_makes_no_long_error() {
+        let long = encode(&vec!["x".repeat(60_000)]);
+        let error = decode::<Vec<u64>>(&long, 1 << 20).unwrap_err();
+        assert!(error.to_string().len() < 1_000);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_canonical_and_decodes_to_the_same(
+            map in prop::collection::btree_map(".{0,30}", prop::collection::vec(any::<i64>(), 0..5), 0..40)
+        ) {
+            let written = encode(&map);
+            check(&written, 1 << 20).unwrap();
+            let read: BTreeMap<String, Vec<i64>> = decode(&written, 1 << 20).unwrap();
+            prop_assert_eq!(read, map);
+        }
+
+        #[test]
+        fn bytes_that_pass_the_check_are_written_back_the_same(noise in prop::collection::vec(any::<u8>(), 0..40)) {
+            if check(&noise, 100).is_ok() {
+                let value: Value = peek(&noise).unwrap();
+                prop_assert_eq!(encode(&value), noise);
+            }
+        }
     }
 }

@@ -368,7 +368,7 @@ impl Envelope {
     pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, EnvelopeError> {
         let bytes = bytes.into();
         codec::check(&bytes, limits::ENVELOPE_MAX)?;
-        let (body, signature) = split(&bytes)?;
+        let (body, signature) = codec::pair_of_byte_strings(&bytes)?;
         if signature.len() != PodKey::SIGNATURE_LEN {
             return Err(EnvelopeError::SignatureLength(signature.len()));
         }
@@ -432,7 +432,7 @@ impl Envelope {
     /// # Errors
     /// Not signed by the author it names, or a payload that breaks the rules of its kind.
     pub fn open(self) -> Result<Verified<Record>, OpenError> {
-        let (body, signature) = split(&self.bytes).expect("decoded before");
+        let (body, signature) = codec::pair_of_byte_strings(&self.bytes).expect("decoded before");
         let signature = signature.try_into().expect("measured before");
         if !keys::verify(&self.header.author, body, signature) {
             return Err(OpenError::Signature(self.header.author));
@@ -461,16 +461,6 @@ impl fmt::Debug for Envelope {
             .field("len", &self.bytes.len())
             .finish()
     }
-}
-
-/// Body and signature of an envelope whose bytes are canonical.
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
-    let (body, signature): (&serde_bytes::Bytes, &serde_bytes::Bytes) = codec::peek_borrowed(bytes)?;
-    // The first byte says "array of two", the second "byte string": nothing else that the library would take for it.
-    if bytes[0] != 0x82 || !codec::is_bytes(&bytes[1..]) {
-        return Err(CodecError::shape("an envelope is a list of two byte strings"));
-    }
-    Ok((body, signature))
 }
 
 /// A statement that its author signed and that keeps the rules of its kind. Cheap to clone.

@@ -574,3 +574,142 @@ impl<'de> Deserialize<'de> for Timestamp {
         Ok(Self(millis))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test that fails here has found something
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::PodKey;
+
+    fn pod(seed: u8) -> PodId {
+        PodKey::from_seed(&[seed; 32]).id()
+    }
+
+    #[test]
+    fn a_pod_id_is_a_peer_id() {
+        let text = pod(1).to_string();
+        assert!(text.starts_with("12D3KooW"), "{text}");
+        assert_eq!(text.len(), 52);
+        assert_eq!(text.parse(), Ok(pod(1)));
+        assert_eq!(pod(1).short(), text[46..]);
+        assert_eq!(PodId::from_peer_bytes(&pod(1).to_peer_bytes()), Ok(pod(1)));
+        for wrong in [
+            "",
+            "12D3KooW",
+            "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+            &"1".repeat(1_000_000),
+            "0OIl",
+        ] {
+            assert!(wrong.parse::<PodId>().is_err());
+        }
+    }
+
+    #[test]
+    fn keys_that_prove_nothing_are_no_pod_ids() {
+        let mut small_order = vec![[0; 32], [0; 32], [0xff; 32]];
+        small_order[0][0] = 1; // the neutral element
+        small_order[2][0] = 0xec; // minus one,
+        small_order[2][31] = 0x7f; // of order two
+        // y = 1 and y = 3 written with the prime added, the second of them a sound point otherwise.
+        let mut second_spellings = vec![[0xff; 32], [0xff; 32]];
+        for (key, low) in second_spellings.iter_mut().zip([0xee, 0xf0]) {
+            key[0] = low;
+            key[31] = 0x7f;
+        }
+        let mut off_the_curve = [0; 32];
+        off_the_curve[0] = 2;
+        for key in small_order
+            .into_iter()
+            .chain(second_spellings)
+            .chain([off_the_curve])
+        {
+            assert!(
+                matches!(PodId::from_bytes(key), Err(IdError::Key(_))),
+                "{}",
+                hex(&key)
+            );
+        }
+        let mut three = [0; 32];
+        three[0] = 3;
+        assert!(
+            PodId::from_bytes(three).is_ok(),
+            "y = 3 in its own spelling is a point like any other"
+        );
+    }
+
+    #[test]
+    fn a_video_id_is_shaped_as_a_uuid_and_has_a_short_form() {
+        let id = VideoId::derive(&pod(1), &[7; 16]);
+        let text = id.to_string();
+        assert_eq!((text.len(), &text[14..15]), (36, "8"));
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text.to_uppercase().parse(), Ok(id));
+        assert_eq!(id.short().len(), 22);
+        assert_eq!(id.short().parse(), Ok(id));
+        assert_ne!(id, VideoId::derive(&pod(2), &[7; 16]), "another author");
+        assert_ne!(
+            id.as_bytes(),
+            ChannelId::derive(&pod(1), &[7; 16]).as_bytes(),
+            "another kind"
+        );
+        let random = "9a1a9be2-6b4c-4f0e-8b80-0c1e3c1f2a3b";
+        assert_eq!(random.parse::<VideoId>(), Err(IdError::Version(random.into())));
+        for wrong in [
+            "",
+            "ZZZZZZZZZZZZZZZZZZZZZZ",
+            "0000000000000000000000",
+            &text[1..],
+            &format!("{{{}", &text[1..]),
+        ] {
+            assert!(
+                matches!(wrong.parse::<VideoId>(), Err(IdError::Text { .. })),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_for_people_and_bytes_on_the_wire() {
+        let hash = InfoHash::from_bytes([0xab; 20]);
+        assert_eq!(
+            serde_json::to_string(&hash).unwrap(),
+            format!("\"{}\"", "ab".repeat(20))
+        );
+        assert_eq!(
+            serde_json::from_str::<InfoHash>(&format!("\"{}\"", "AB".repeat(20))).unwrap(),
+            hash
+        );
+        assert_eq!(crate::codec::encode(&hash), [&[0x54][..], &[0xab; 20]].concat());
+        assert!("ab".repeat(21).parse::<InfoHash>().is_err());
+        assert!("zz".repeat(20).parse::<InfoHash>().is_err());
+        assert!(crate::codec::decode::<Timestamp>(&crate::codec::encode(&(1_u64 << 53)), 20).is_err());
+        assert_eq!(Timestamp::from_millis(u64::MAX).as_millis(), (1 << 53) - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn short_forms_come_back(bytes: [u8; 16]) {
+            let id = VideoId(uuid::Builder::from_custom_bytes(bytes).into_uuid().into_bytes());
+            prop_assert_eq!(id.short().parse(), Ok(id));
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+        }
+
+        #[test]
+        fn object_ids_are_ordered_as_bytes_are(a in prop::collection::vec(any::<u8>(), 0..=32), b in prop::collection::vec(any::<u8>(), 0..=32)) {
+            let ids = (ObjectId::from_bytes(&a).unwrap(), ObjectId::from_bytes(&b).unwrap());
+            prop_assert_eq!(ids.0.cmp(&ids.1), a.cmp(&b));
+            prop_assert_eq!(ids.0.as_bytes(), &a[..]);
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in ".{0,60}") {
+            let _ = text.parse::<PodId>();
+            let _ = text.parse::<VideoId>();
+            let _ = text.parse::<ObjectId>();
+            let _ = text.parse::<ContentHash>();
+        }
+    }
+}
