@@ -1,0 +1,727 @@
+//! Whole swarms over real TCP on the loopback address. Nothing sleeps: each step awaits a condition, up to [`DEADLINE`].
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{future::Future, io, time::Duration};
+
+use actix::{Actor, Context, Handler, System};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use libp2p::{
+    Multiaddr, StreamProtocol, Swarm as Libp2pSwarm,
+    gossipsub::IdentTopic,
+    identity::Keypair,
+    noise,
+    request_response::{self, ProtocolSupport},
+    swarm::SwarmEvent,
+    tcp, yamux,
+};
+use seedpod_protocol::{
+    ids::PodId,
+    limits,
+    requests::{Refusal as Refused, Request, Response},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{
+    behaviour::{self, Behaviour},
+    codec, peer_id,
+    testing::{key, record, tampered},
+    *,
+};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Runs a test as a pod runs: actors on a multi-thread runtime inside actix's System.
+fn run(test: impl Future<Output = ()>) {
+    System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    })
+    .block_on(async { within(test).await });
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future)
+        .await
+        .expect("the condition holds before the deadline")
+}
+
+/// What the ear does with a request.
+#[derive(Clone)]
+enum Manner {
+    Answer(Response),
+    Drop,
+    Keep,
+}
+
+/// Hears everything a swarm tells.
+struct Ear {
+    envelopes: mpsc::UnboundedSender<EnvelopeArrived>,
+    changes: mpsc::UnboundedSender<PeerChanged>,
+    manner: Manner,
+    kept: Vec<oneshot::Sender<Response>>,
+}
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+impl Handler<EnvelopeArrived> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, arrived: EnvelopeArrived, _: &mut Self::Context) {
+        self.envelopes.send(arrived).ok();
+    }
+}
+
+impl Handler<PeerChanged> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, change: PeerChanged, _: &mut Self::Context) {
+        self.changes.send(change).ok();
+    }
+}
+
+impl Handler<RequestArrived> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, arrived: RequestArrived, _: &mut Self::Context) {
+        match &self.manner {
+            Manner::Answer(response) => {
+                arrived.reply.send(response.clone()).ok();
+            }
+            Manner::Drop => {}
+            Manner::Keep => self.kept.push(arrived.reply),
+        }
+    }
+}
+
+/// One pod's swarm and what it told.
+struct Pod {
+    id: PodId,
+    swarm: Swarm,
+    task: JoinHandle<()>,
+    metrics: SwarmMetrics,
+    envelopes: mpsc::UnboundedReceiver<EnvelopeArrived>,
+    changes: mpsc::UnboundedReceiver<PeerChanged>,
+}
+
+fn options(n: u8) -> SwarmOptions {
+    SwarmOptions {
+        listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+        dial_private: true,
+        redial: Duration::from_millis(50),
+        redial_ceiling: Duration::from_millis(400),
+        ..SwarmOptions::new(key(n))
+    }
+}
+
+impl Pod {
+    async fn start(n: u8) -> Self {
+        Self::with(options(n), Manner::Answer(Response::Friends(vec![]))).await
+    }
+
+    async fn with(options: SwarmOptions, manner: Manner) -> Self {
+        let (id, metrics) = (options.key.id(), SwarmMetrics::default());
+        let (swarm, task) = Swarm::start(options, metrics.clone()).await.expect("a free port");
+        let (tell_envelopes, envelopes) = mpsc::unbounded_channel();
+        let (tell_changes, changes) = mpsc::unbounded_channel();
+        let ear = Ear {
+            envelopes: tell_envelopes,
+            changes: tell_changes,
+            manner,
+            kept: Vec::new(),
+        }
+        .start();
+        swarm
+            .subscribe(Subscribers {
+                envelopes: ear.clone().recipient(),
+                requests: ear.clone().recipient(),
+                peers: ear.recipient(),
+            })
+            .await;
+        Self {
+            id,
+            swarm,
+            task,
+            metrics,
+            envelopes,
+            changes,
+        }
+    }
+
+    /// Named with its addresses: to be dialed.
+    fn reachable(&self) -> Friend {
+        Friend {
+            pod: self.id,
+            addresses: self.swarm.addresses(),
+        }
+    }
+
+    /// Named without: an author we accept and wait for.
+    fn author(&self) -> Friend {
+        Friend {
+            pod: self.id,
+            addresses: vec![],
+        }
+    }
+
+    async fn sees(&mut self, pod: PodId, connected: bool) {
+        loop {
+            let change = self.changes.recv().await.expect("the ear lives");
+            if change.pod == pod && change.connected == connected {
+                return;
+            }
+        }
+    }
+
+    /// Gossips newer and newer records of `author` until `to` hears one: the links of gossip take a moment to form.
+    async fn gossip_until_heard(&self, author: u8, seq: &mut u64, to: &mut Self) -> EnvelopeArrived {
+        loop {
+            *seq += 1;
+            self.swarm
+                .gossip(Topic::Catalog, record(&key(author), *seq))
+                .await;
+            if let Ok(heard) = timeout(Duration::from_millis(50), to.envelopes.recv()).await {
+                return heard.expect("the ear lives");
+            }
+        }
+    }
+
+    async fn stop(self) {
+        self.swarm.shutdown().await;
+        self.task.await.expect("the driver does not panic");
+    }
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn until_peers(pod: &Pod, count: usize) {
+    while pod.swarm.peers().await.len() != count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn two_pods_exchange_requests_over_one_connection() {
+    run(async {
+        let (a, b) = (Pod::start(1).await, Pod::start(2).await);
+        let answer = a
+            .swarm
+            .request(b.id, &b.swarm.addresses(), Request::ListFriends)
+            .await;
+        assert_eq!(answer, Ok(Response::Friends(vec![])));
+        // Without addresses there is nothing to dial, and none is needed.
+        assert_eq!(
+            a.swarm.request(b.id, &[], Request::ListFriends).await,
+            Ok(Response::Friends(vec![]))
+        );
+        assert_eq!(
+            b.swarm.request(a.id, &[], Request::ListFriends).await,
+            Ok(Response::Friends(vec![]))
+        );
+        let peers = a.swarm.peers().await;
+        assert_eq!(
+            (peers.len(), peers[0].pod, peers[0].addresses.len()),
+            (1, b.id, 1)
+        );
+        a.stop().await;
+        b.stop().await;
+    });
+}
+
+#[test]
+fn a_request_to_nobody_says_why() {
+    run(async {
+        let (a, b) = (Pod::start(1).await, Pod::start(2).await);
+        let (b_id, addresses) = (b.id, b.swarm.addresses());
+        assert_eq!(
+            a.swarm.request(b_id, &[], Request::ListFriends).await,
+            Err(RequestError::Unreachable(b_id))
+        );
+        assert_eq!(
+            a.swarm.request(a.id, &[], Request::ListFriends).await,
+            Err(RequestError::Ourselves)
+        );
+        // Somebody answers at that address, but not who was asked for.
+        let without_id: Vec<String> = addresses
+            .iter()
+            .map(|text| text.split("/p2p/").next().unwrap().to_owned())
+            .collect();
+        let other = key(3).id();
+        assert_eq!(
+            a.swarm.request(other, &without_id, Request::ListFriends).await,
+            Err(RequestError::Unreachable(other))
+        );
+        b.stop().await;
+        assert_eq!(
+            a.swarm.request(b_id, &addresses, Request::ListFriends).await,
+            Err(RequestError::Unreachable(b_id))
+        );
+        let handle = a.swarm.clone();
+        a.stop().await;
+        assert_eq!(
+            handle.request(b_id, &addresses, Request::ListFriends).await,
+            Err(RequestError::Stopped)
+        );
+    });
+}
+
+#[test]
+fn private_addresses_are_not_dialed_unless_allowed() {
+    run(async {
+        let a = Pod::with(
+            SwarmOptions {
+                dial_private: false,
+                ..options(1)
+            },
+            Manner::Drop,
+        )
+        .await;
+        let b = Pod::start(2).await;
+        let port = b.swarm.addresses()[0].split('/').nth(4).unwrap().to_owned();
+        for host in ["ip4/127.0.0.1", "dns4/localhost"] {
+            let answer = a
+                .swarm
+                .request(b.id, &[format!("/{host}/tcp/{port}")], Request::ListFriends)
+                .await;
+            assert_eq!(answer, Err(RequestError::Unreachable(b.id)));
+        }
+        assert!(b.swarm.peers().await.is_empty());
+    });
+}
+
+#[test]
+fn a_question_without_an_answer_ends_and_too_many_at_once_are_refused() {
+    run(async {
+        let (a, silent) = (Pod::start(1).await, Pod::with(options(2), Manner::Drop).await);
+        let answer = a
+            .swarm
+            .request(silent.id, &silent.swarm.addresses(), Request::ListFriends)
+            .await;
+        assert_eq!(answer, Err(RequestError::Closed("no answer".to_owned())));
+
+        let keeps = Pod::with(options(3), Manner::Keep).await;
+        let addresses = keeps.swarm.addresses();
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let (swarm, addresses, to) = (a.swarm.clone(), addresses.clone(), keeps.id);
+            asking.spawn(async move { swarm.request(to, &addresses, Request::ListFriends).await });
+        }
+        let first = asking.join_next().await.unwrap().unwrap();
+        assert!(
+            matches!(
+                first,
+                Ok(Response::Refused {
+                    reason: Refused::Busy,
+                    ..
+                })
+            ),
+            "{first:?}"
+        );
+    });
+}
+
+#[test]
+fn a_friends_record_reaches_a_pod_two_links_away() {
+    run(async {
+        let (mut a, mut b, mut c) = (Pod::start(1).await, Pod::start(2).await, Pod::start(3).await);
+        a.swarm.set_friends(vec![b.reachable(), c.author()]).await;
+        b.swarm.set_friends(vec![a.reachable(), c.reachable()]).await;
+        c.swarm.set_friends(vec![b.reachable(), a.author()]).await;
+        a.sees(b.id, true).await;
+        c.sees(b.id, true).await;
+        b.sees(a.id, true).await;
+        let mut seq = 0;
+        let heard = a.gossip_until_heard(1, &mut seq, &mut c).await;
+        assert_eq!((heard.from, heard.envelope.header().author), (b.id, a.id));
+        assert!(
+            a.swarm.peers().await.iter().all(|peer| peer.pod == b.id),
+            "the line has no short cut"
+        );
+    });
+}
+
+#[test]
+fn a_record_of_a_stranger_is_ignored_and_its_bearer_is_not_blamed() {
+    run(async {
+        let (a, mut b) = (Pod::start(1).await, Pod::start(2).await);
+        a.swarm.set_friends(vec![b.reachable()]).await;
+        b.swarm.set_friends(vec![a.author()]).await;
+        let mut seq = 0;
+        a.gossip_until_heard(1, &mut seq, &mut b).await;
+        a.swarm.gossip(Topic::Catalog, record(&key(9), 1)).await;
+        until(|| b.metrics.gossip_count("ignore", "author") == 1).await;
+        let heard = a.gossip_until_heard(1, &mut seq, &mut b).await;
+        assert_eq!(heard.envelope.header().author, a.id);
+        assert_eq!(b.metrics.gossip_count("reject", "signature"), 0);
+    });
+}
+
+#[test]
+fn a_pod_that_is_no_friend_takes_no_part_in_gossip_until_it_is_one() {
+    run(async {
+        let (a, mut b) = (Pod::start(1).await, Pod::start(2).await);
+        a.swarm.set_friends(vec![b.reachable()]).await;
+        b.sees(a.id, true).await;
+        // What a stranger sends is dropped before it costs anything; its requests are heard all the same.
+        a.swarm.gossip(Topic::Catalog, record(&key(1), 1)).await;
+        assert_eq!(
+            a.swarm.request(b.id, &[], Request::ListFriends).await,
+            Ok(Response::Friends(vec![]))
+        );
+        assert!(b.envelopes.try_recv().is_err());
+        // On the connection there is, without a new one.
+        b.swarm.set_friends(vec![a.author()]).await;
+        let mut seq = 1;
+        a.gossip_until_heard(1, &mut seq, &mut b).await;
+        assert_eq!(a.swarm.peers().await[0].addresses.len(), 1);
+    });
+}
+
+/// A peer made of our own parts that says what it likes.
+struct Rogue {
+    swarm: Libp2pSwarm<Behaviour>,
+}
+
+impl Rogue {
+    fn connect(n: u8, to: &Pod) -> Self {
+        let mut swarm = behaviour::build(&options(n)).unwrap();
+        swarm
+            .dial(to.swarm.addresses()[0].parse::<Multiaddr>().unwrap())
+            .unwrap();
+        Self { swarm }
+    }
+
+    async fn publish(&mut self, bytes: Vec<u8>) {
+        let topic = IdentTopic::new(Topic::Catalog.name());
+        while self
+            .swarm
+            .behaviour_mut()
+            .gossip
+            .publish(topic.clone(), bytes.clone())
+            .is_err()
+        {
+            self.swarm.select_next_some().await;
+        }
+    }
+
+    async fn until_disconnected(&mut self) {
+        while !matches!(
+            self.swarm.select_next_some().await,
+            SwarmEvent::ConnectionClosed {
+                num_established: 0,
+                ..
+            }
+        ) {}
+    }
+}
+
+#[test]
+fn who_brings_a_forged_record_is_locked_out() {
+    run(async {
+        let mut b = Pod::start(2).await;
+        let rogue_id = key(1).id();
+        b.swarm
+            .set_friends(vec![Friend {
+                pod: rogue_id,
+                addresses: vec![],
+            }])
+            .await;
+        let mut rogue = Rogue::connect(1, &b);
+        rogue.publish(tampered(&record(&key(1), 1))).await;
+        rogue.until_disconnected().await;
+        b.sees(rogue_id, false).await;
+        assert_eq!(b.metrics.gossip_count("reject", "signature"), 1);
+        assert_eq!(b.metrics.ban_count("forged"), 1);
+        assert!(b.envelopes.try_recv().is_err());
+        assert_eq!(
+            b.swarm.request(rogue_id, &[], Request::ListFriends).await,
+            Err(RequestError::Banned(rogue_id))
+        );
+
+        // It cannot come back before the ban is lifted.
+        let mut again = Rogue::connect(1, &b);
+        again.until_disconnected().await;
+        assert!(b.swarm.peers().await.is_empty());
+        b.swarm.unban(rogue_id).await;
+        let mut pardoned = Rogue::connect(1, &b);
+        let running = tokio::spawn(async move {
+            loop {
+                pardoned.swarm.select_next_some().await;
+            }
+        });
+        until_peers(&b, 1).await;
+        running.abort();
+    });
+}
+
+#[test]
+fn the_fifth_malformed_message_locks_its_sender_out() {
+    run(async {
+        let mut b = Pod::start(2).await;
+        let rogue_id = key(1).id();
+        b.swarm
+            .set_friends(vec![Friend {
+                pod: rogue_id,
+                addresses: vec![],
+            }])
+            .await;
+        let mut rogue = Rogue::connect(1, &b);
+        for n in 0..5 {
+            rogue.publish(vec![0xff; 10 + n]).await;
+        }
+        rogue.until_disconnected().await;
+        b.sees(rogue_id, false).await;
+        assert_eq!(b.metrics.ban_count("malformed"), 1);
+    });
+}
+
+/// A codec without manners: bytes as they are, of any length.
+#[derive(Clone, Default)]
+struct RawCodec;
+
+impl request_response::Codec for RawCodec {
+    type Protocol = StreamProtocol;
+    type Request = Vec<u8>;
+    type Response = Vec<u8>;
+
+    async fn read_request<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        io.read_to_end(&mut bytes).await.map(|_| bytes)
+    }
+
+    async fn read_response<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        io.read_to_end(&mut bytes).await.map(|_| bytes)
+    }
+
+    async fn write_request<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        io.write_all(&bytes).await
+    }
+
+    async fn write_response<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        io.write_all(&bytes).await
+    }
+}
+
+fn raw_peer(n: u8) -> Libp2pSwarm<request_response::Behaviour<RawCodec>> {
+    let keypair = Keypair::ed25519_from_bytes(*key(n).seed()).unwrap();
+    libp2p::SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| {
+            let protocols = [(codec::PROTOCOL, ProtocolSupport::Full)];
+            request_response::Behaviour::with_codec(RawCodec, protocols, request_response::Config::default())
+        })
+        .unwrap()
+        .build()
+}
+
+#[test]
+fn oversized_requests_are_refused_and_the_fifth_locks_out() {
+    run(async {
+        let mut pod = Pod::start(2).await;
+        let mut raw = raw_peer(1);
+        let to = peer_id::peer_id(&pod.id);
+        raw.add_peer_address(to, pod.swarm.addresses()[0].parse().unwrap());
+        for _ in 0..5 {
+            raw.behaviour_mut()
+                .send_request(&to, vec![0; limits::REQUEST_MAX + 1]);
+        }
+        let mut failures = 0;
+        while failures < 5 {
+            match raw.select_next_some().await {
+                SwarmEvent::Behaviour(request_response::Event::OutboundFailure { .. }) => failures += 1,
+                SwarmEvent::Behaviour(request_response::Event::Message {
+                    message: request_response::Message::Response { response, .. },
+                    ..
+                }) => {
+                    assert!(response.is_empty(), "an oversized request is not answered");
+                    failures += 1;
+                }
+                _ => {}
+            }
+        }
+        let events = tokio::spawn(async move {
+            loop {
+                raw.select_next_some().await;
+            }
+        });
+        pod.sees(key(1).id(), false).await;
+        assert_eq!(pod.metrics.ban_count("malformed"), 1);
+        events.abort();
+    });
+}
+
+#[test]
+fn oversized_answers_are_refused() {
+    run(async {
+        let pod = Pod::start(2).await;
+        let mut raw = raw_peer(1);
+        raw.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let address = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = raw.select_next_some().await {
+                break address.to_string();
+            }
+        };
+        let serving = tokio::spawn(async move {
+            loop {
+                if let SwarmEvent::Behaviour(request_response::Event::Message {
+                    message: request_response::Message::Request { channel, .. },
+                    ..
+                }) = raw.select_next_some().await
+                {
+                    raw.behaviour_mut()
+                        .send_response(channel, vec![0; limits::RESPONSE_MAX + 1])
+                        .unwrap();
+                }
+            }
+        });
+        let answer = pod
+            .swarm
+            .request(key(1).id(), &[address], Request::ListFriends)
+            .await;
+        assert!(matches!(answer, Err(RequestError::Answer(_))), "{answer:?}");
+        serving.abort();
+    });
+}
+
+#[test]
+fn a_friend_that_stops_is_missed_and_one_that_returns_is_found() {
+    run(async {
+        let (mut a, b) = (Pod::start(1).await, Pod::start(2).await);
+        let address = b.swarm.addresses()[0].split("/p2p/").next().unwrap().to_owned();
+        a.swarm.set_friends(vec![b.reachable()]).await;
+        a.sees(b.id, true).await;
+        let b_id = b.id;
+        b.stop().await;
+        a.sees(b_id, false).await;
+        assert!(a.swarm.peers().await.is_empty());
+        // The same port is free again at once, and found without being told.
+        let b = Pod::with(
+            SwarmOptions {
+                listen: vec![address],
+                ..options(2)
+            },
+            Manner::Drop,
+        )
+        .await;
+        a.sees(b.id, true).await;
+    });
+}
+
+#[test]
+fn a_silent_stranger_is_disconnected_and_a_friend_stays() {
+    run(async {
+        let mut pod = Pod::with(
+            SwarmOptions {
+                idle_time: Duration::from_millis(300),
+                ..options(1)
+            },
+            Manner::Drop,
+        )
+        .await;
+        let (friend, stranger) = (Pod::start(2).await, Pod::start(3).await);
+        pod.swarm.set_friends(vec![friend.reachable()]).await;
+        pod.sees(friend.id, true).await;
+        stranger
+            .swarm
+            .request(pod.id, &pod.swarm.addresses(), Request::ListFriends)
+            .await
+            .ok();
+        pod.sees(stranger.id, false).await;
+        assert_eq!(
+            pod.swarm
+                .peers()
+                .await
+                .iter()
+                .map(|peer| peer.pod)
+                .collect::<Vec<_>>(),
+            [friend.id]
+        );
+    });
+}
+
+#[test]
+fn catch_up_comes_through_the_same_door() {
+    run(async {
+        let pod = Pod::start(1).await;
+        let friend = Friend {
+            pod: key(2).id(),
+            addresses: vec![],
+        };
+        pod.swarm.set_friends(vec![friend]).await;
+        let good = record(&key(2), 1);
+        let page = vec![
+            good.bytes().to_vec(),
+            tampered(&good),
+            record(&key(3), 1).bytes().to_vec(),
+            vec![1, 2, 3],
+        ];
+        let checked = pod.swarm.verify(page).await;
+        assert_eq!(checked.len(), 4);
+        assert_eq!(checked[0].as_ref(), Ok(&good));
+        let reasons: Vec<&str> = checked[1..]
+            .iter()
+            .map(|refused| refused.as_ref().expect_err("refused").reason())
+            .collect();
+        assert_eq!(reasons[..2], ["signature", "author"]);
+        assert!(matches!(checked[3], Err(Refusal::Envelope(_))));
+    });
+}
+
+#[test]
+fn a_taken_address_is_named() {
+    run(async {
+        let a = Pod::start(1).await;
+        let taken = a.swarm.addresses()[0].split("/p2p/").next().unwrap().to_owned();
+        let listen = vec![taken.clone()];
+        let refused = Swarm::start(SwarmOptions { listen, ..options(2) }, SwarmMetrics::default()).await;
+        match refused {
+            Err(SwarmError::Listen { address, .. }) => assert_eq!(address, taken),
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+        let listen = vec!["not an address".to_owned()];
+        let refused = Swarm::start(SwarmOptions { listen, ..options(2) }, SwarmMetrics::default()).await;
+        assert!(matches!(refused, Err(SwarmError::Address(_))));
+    });
+}
+
+#[test]
+fn the_task_ends_with_its_last_handle() {
+    run(async {
+        let Pod { swarm, task, .. } = Pod::start(1).await;
+        drop(swarm);
+        task.await.expect("the driver does not panic");
+    });
+}
