@@ -1,11 +1,11 @@
 //! The life of a pod: prepare, start, say so, wait for the end, stop in order.
 //!
-//! SIGINT and SIGTERM stop the pod in order, with a deadline; the process then ends with 0. A second signal, or the deadline,
-//! ends it at once with 1: the journal makes that safe, only slower to start from.
+//! SIGINT and SIGTERM stop the pod in order, with a deadline; the process then ends with 0. A second signal (not within a
+//! second of the first), or the deadline, ends it at once with 1: the journal makes that safe, only slower to start from.
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
@@ -21,6 +21,9 @@ use crate::resolve::Resolver;
 
 /// Time all parts together have to stop in order. Below the 30 s and more that service managers grant.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A signal so soon after the first is the same wish: `timeout` and terminals send theirs to the process and to its group.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// What the ready line begins with; the public URL follows.
 const READY: &str = "Seedpod is ready at ";
@@ -63,7 +66,7 @@ pub async fn serve(settings: Settings) -> Result<(), Failure> {
         stopped = tokio::time::timeout(STOP_DEADLINE, pod.stop()) => {
             stopped.unwrap_or_else(|_| Err(anyhow!("not stopped within {} s", STOP_DEADLINE.as_secs())))
         }
-        name = signals.next() => Err(anyhow!("{name} again while stopping")),
+        name = signals.again() => Err(anyhow!("{name} again while stopping")),
     };
     // What ended the pod says more than how stopping went after it.
     end.and(stopped.map_err(Failure::from))
@@ -167,6 +170,17 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+
+    /// The name of the signal that is a second wish to stop; the first was just now.
+    async fn again(&mut self) -> &'static str {
+        let first = Instant::now();
+        loop {
+            let name = self.next().await;
+            if first.elapsed() >= SAME_WISH {
+                return name;
+            }
         }
     }
 }

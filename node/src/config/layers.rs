@@ -227,7 +227,8 @@ fn check(layer: Layer, known: &Layer) -> Result<Layer, SettingsError> {
             }
             (ValueKind::Boolean(_), _) => Some("true or false"),
             (ValueKind::Array(_), _) => Some("a list"),
-            (ValueKind::I64(_), ValueKind::I64(_)) => None,
+            // Text may be a number in quotes, or a word such as `unlimited`; the type decides.
+            (ValueKind::I64(_), ValueKind::I64(_) | ValueKind::String(_)) => None,
             (ValueKind::I64(_), _) => Some("a whole number"),
             (_, ValueKind::Array(_)) => Some("one value, not a list"),
             _ => None,

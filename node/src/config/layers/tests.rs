@@ -132,6 +132,8 @@ fn an_unknown_key_is_refused_with_the_file_and_a_suggestion() {
 fn a_wrong_value_names_file_key_and_reason() {
     for (page, key, reason) in [
         ("listen: { port: true }", "`listen.port`", "a whole number"),
+        ("listen: { port: many }", "`listen.port`", "many"),
+        ("signup: { limit: few }", "`signup.limit`", "`few` is neither"),
         ("listen: { port: 70000 }", "`listen.port`", "70000"),
         ("listen: { address: here }", "`listen.address`", "IP address"),
         ("webserver: { https: 1 }", "`webserver.https`", "true or false"),
