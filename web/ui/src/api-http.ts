@@ -1,0 +1,72 @@
+// The real client: REST under /api/v1, with the session cookie of the page.
+
+import { ApiError, type Friend, type PodApi, type UploadProgress, type Uploaded, parseFriends, parseUploaded, problemText } from './api.ts';
+
+export class HttpPodApi implements PodApi {
+  readonly #base: string;
+  readonly #csrf: () => string;
+
+  /** `csrf` gives the token of the page's forms; it goes along as a header. */
+  constructor(csrf: () => string = pageToken, base = '/api/v1') {
+    this.#base = base;
+    this.#csrf = csrf;
+  }
+
+  async friends(): Promise<readonly Friend[]> {
+    return parseFriends(await this.#ask('GET', '/pods?count=100'));
+  }
+
+  async makeFriends(hosts: readonly string[]): Promise<void> {
+    await this.#ask('POST', '/pods/make-friends', hosts.length > 0 ? { hosts } : {});
+  }
+
+  async removeFriend(id: number): Promise<void> {
+    await this.#ask('DELETE', `/pods/${id}`);
+  }
+
+  async quitFriends(): Promise<void> {
+    await this.#ask('POST', '/pods/quit-friends', {});
+  }
+
+  // XMLHttpRequest, because fetch tells nothing about the progress of what it sends.
+  upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded> {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      const aborted = () => reject(new DOMException('upload cancelled', 'AbortError'));
+      if (signal.aborted) return aborted();
+      signal.addEventListener('abort', () => request.abort(), { once: true });
+      request.open('POST', `${this.#base}/videos/upload`);
+      request.setRequestHeader('X-CSRF-Token', this.#csrf());
+      request.setRequestHeader('Accept', 'application/json');
+      request.upload.addEventListener('progress', (event) => {
+        if (event.lengthComputable) onProgress({ sent: event.loaded, total: event.total });
+      });
+      request.addEventListener('abort', aborted);
+      request.addEventListener('error', () => reject(new ApiError(0, problemText(0, ''))));
+      request.addEventListener('load', () => {
+        if (request.status < 200 || request.status >= 300) return reject(new ApiError(request.status, problemText(request.status, request.responseText)));
+        try {
+          resolve(parseUploaded(JSON.parse(request.responseText)));
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      });
+      request.send(form);
+    });
+  }
+
+  async #ask(method: string, path: string, body?: unknown): Promise<unknown> {
+    const headers: Record<string, string> = { Accept: 'application/json', 'X-CSRF-Token': this.#csrf() };
+    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    const answer = await fetch(this.#base + path, { method, headers, credentials: 'same-origin', body: body === undefined ? null : JSON.stringify(body) }).catch(() => {
+      throw new ApiError(0, problemText(0, ''));
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new ApiError(answer.status, problemText(answer.status, text));
+    return text === '' ? undefined : JSON.parse(text);
+  }
+}
+
+function pageToken(): string {
+  return document.querySelector<HTMLInputElement>('input[name="csrf"]')?.value ?? '';
+}

@@ -1,0 +1,2 @@
+// Network page.
+import './friends-live.ts';

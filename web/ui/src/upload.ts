@@ -1,0 +1,2 @@
+// Upload page.
+import './upload-progress.ts';

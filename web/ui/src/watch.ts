@@ -1,0 +1,3 @@
+// Watch and embed pages.
+import './pod-player.ts';
+import './swarm-panel.ts';

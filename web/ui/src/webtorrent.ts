@@ -1,0 +1,95 @@
+// The little of webtorrent 3 that we use, and how it gets into the page: its own published files, loaded by address at run time. They are
+// never bundled: a bundle of it builds without a word and then fails in the browser.
+
+import type { PlayerData } from './page-data.ts';
+
+export interface Wire {
+  /** `webSeed` over HTTP; otherwise a peer. */
+  readonly type: string;
+  readonly peerId?: string;
+  readonly destroyed?: boolean;
+  on(event: 'download' | 'upload', listener: (bytes: number) => void): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
+
+export interface TorrentFile {
+  readonly name: string;
+  readonly length: number;
+  readonly streamURL: string;
+  select(priority?: number): void;
+}
+
+export interface Torrent {
+  readonly infoHash: string;
+  readonly files: readonly TorrentFile[];
+  readonly progress: number;
+  on(event: 'wire', listener: (wire: Wire) => void): unknown;
+  on(event: 'error' | 'warning', listener: (error: Error) => void): unknown;
+  once(event: 'ready' | 'metadata', listener: () => void): unknown;
+  addWebSeed(url: string): void;
+}
+
+export interface ClientOptions {
+  readonly dht: boolean;
+  readonly webSeeds: boolean;
+  readonly utPex: boolean;
+  readonly tracker: { readonly rtcConfig: RTCConfiguration; readonly announce: readonly string[] };
+}
+
+export interface Client {
+  add(torrent: string, options: { readonly announce: readonly string[]; readonly deselect: boolean }): Torrent;
+  createServer(options: { readonly controller: ServiceWorkerRegistration }): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  destroy(done?: () => void): void;
+}
+
+export type ClientConstructor = new (options: ClientOptions) => Client;
+
+const CLIENT_URL = '/vendor/webtorrent/webtorrent.min.js';
+const WORKER_URL = '/sw.min.js';
+
+/** Why this page cannot take part in a swarm, in words, or nothing when it can. */
+export function obstacle(page: Pick<Window, 'isSecureContext'> & { RTCPeerConnection?: unknown; navigator: { serviceWorker?: unknown } }): string | undefined {
+  if (!page.isSecureContext) return 'Sharing with other viewers needs https (or localhost) in the address.';
+  if (!page.RTCPeerConnection) return 'This browser has no WebRTC, so it cannot share with other viewers.';
+  if (!page.navigator.serviceWorker) return 'This browser allows no service worker here (a private window?), so it cannot share with other viewers.';
+  return undefined;
+}
+
+export async function loadClient(): Promise<ClientConstructor> {
+  const module = (await import(/* @vite-ignore */ new URL(CLIENT_URL, location.href).href)) as { default: ClientConstructor };
+  return module.default;
+}
+
+/** Registers the worker that hands pieces to `<video>`, and waits until it is active. */
+export async function loadWorker(): Promise<ServiceWorkerRegistration> {
+  const registration = await navigator.serviceWorker.register(WORKER_URL, { scope: '/' });
+  await navigator.serviceWorker.ready;
+  return registration;
+}
+
+/**
+ * The options of every client. `iceServers` is set and empty on purpose: webtorrent's own list names servers of third parties, and a page
+ * contacts its own pod and the sources of its video, nobody else.
+ */
+export function clientOptions(announce: readonly string[]): ClientOptions {
+  return { dht: false, webSeeds: false, utPex: false, tracker: { rtcConfig: { iceServers: [] }, announce } };
+}
+
+/** The info hash that a request of the worker asks for, if it is one. */
+export function requestedHash(message: unknown): string | undefined {
+  if (typeof message !== 'object' || message === null || !('url' in message) || typeof message.url !== 'string') return undefined;
+  return /\/webtorrent\/([0-9a-f]{40})\//i.exec(message.url)?.[1]?.toLowerCase();
+}
+
+/**
+ * The worker asks every open page of this pod for a piece and takes the first answer, and a page that plays something else answers
+ * "not found". So each page keeps silent about videos that are not its own. Must be called before the client's `createServer`.
+ */
+export function answerOnlyFor(files: PlayerData['files'], container: Pick<EventTarget, 'addEventListener'>): void {
+  const own = new Set(files.map((file) => file.infoHash.toLowerCase()));
+  container.addEventListener('message', (event) => {
+    const hash = requestedHash((event as MessageEvent).data);
+    if (hash && !own.has(hash)) event.stopImmediatePropagation();
+  });
+}

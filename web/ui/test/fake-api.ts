@@ -1,0 +1,44 @@
+// The other client: keeps everything in memory and remembers what was asked.
+
+import type { ApiError, Friend, PodApi, UploadProgress, Uploaded } from '../src/api.ts';
+
+export class FakePodApi implements PodApi {
+  list: Friend[] = [];
+  readonly asked: string[] = [];
+  refuse: ApiError | undefined;
+  uploaded: FormData | undefined;
+
+  friends(): Promise<readonly Friend[]> {
+    return this.#answer('friends', this.list);
+  }
+
+  makeFriends(hosts: readonly string[]): Promise<void> {
+    return this.#answer(`make friends ${hosts.join(' ')}`, undefined);
+  }
+
+  removeFriend(id: number): Promise<void> {
+    return this.#answer(`remove ${id}`, undefined);
+  }
+
+  quitFriends(): Promise<void> {
+    return this.#answer('quit', undefined);
+  }
+
+  upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded> {
+    this.uploaded = form;
+    onProgress({ sent: 500_000, total: 1_000_000 });
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new DOMException('upload cancelled', 'AbortError')));
+      if (this.refuse) reject(this.refuse);
+      else this.finish.push(() => resolve({ uuid: 'u', shortUuid: 's' }));
+    });
+  }
+
+  /** Calls that let waiting uploads finish. */
+  readonly finish: Array<() => void> = [];
+
+  #answer<T>(question: string, value: T): Promise<T> {
+    this.asked.push(question);
+    return this.refuse ? Promise.reject(this.refuse) : Promise.resolve(value);
+  }
+}

@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest';
+
+import { mayChangeSource } from '../src/change-over.ts';
+import { parsePlayerData, reachable } from '../src/page-data.ts';
+import { rememberSharing, sharingWanted } from '../src/preference.ts';
+import { CENTRE, places } from '../src/swarm-picture.ts';
+import { answerOnlyFor, clientOptions, obstacle, requestedHash } from '../src/webtorrent.ts';
+
+const PLAYING = { sinceStart: 5_000, paused: false, seeking: false, stalled: false, failed: false };
+
+test('the source changes only where nobody notices', () => {
+  expect(mayChangeSource(PLAYING)).toBe(false);
+  for (const change of [{ paused: true }, { seeking: true }, { stalled: true }, { failed: true }, { sinceStart: 300 }]) {
+    expect(mayChangeSource({ ...PLAYING, ...change })).toBe(true);
+  }
+});
+
+test('an https page leaves out what its browser would refuse', () => {
+  const sources = ['http://a/x', 'https://b/x', 'ws://a/t', 'wss://b/t', 'wss://b/t', 'nonsense', 'javascript:1'];
+  expect(reachable(sources, 'https:')).toEqual(['https://b/x', 'wss://b/t']);
+  expect(reachable(sources, 'http:')).toEqual(['http://a/x', 'https://b/x', 'ws://a/t', 'wss://b/t']);
+});
+
+test('no client ever asks a third party for its address', () => {
+  expect(clientOptions(['ws://localhost:9001/tracker/socket']).tracker).toEqual({ rtcConfig: { iceServers: [] }, announce: ['ws://localhost:9001/tracker/socket'] });
+});
+
+test('what is missing for a swarm is said in words', () => {
+  const page = { isSecureContext: true, RTCPeerConnection: Object, navigator: { serviceWorker: {} } };
+  expect(obstacle(page)).toBeUndefined();
+  expect(obstacle({ ...page, isSecureContext: false })).toContain('https');
+  expect(obstacle({ isSecureContext: true, navigator: { serviceWorker: {} } })).toContain('WebRTC');
+  expect(obstacle({ ...page, navigator: {} })).toContain('service worker');
+});
+
+const HASH = 'c9e15763f722f23e98a29decdfae341b98d53056';
+
+test('a page answers the worker about its own video alone', () => {
+  expect(requestedHash({ url: `http://localhost:9001/webtorrent/${HASH.toUpperCase()}/clip.mp4` })).toBe(HASH);
+  expect(requestedHash({ url: 'http://localhost:9001/webtorrent/keepalive/' })).toBeUndefined();
+  const container = new EventTarget();
+  const files = [{ infoHash: HASH, label: '', resolution: 0, size: 0, url: '', magnet: '', torrentUrl: '', webSeed: '' }];
+  answerOnlyFor(files, container);
+  const answered: string[] = [];
+  container.addEventListener('message', (event) => answered.push((event as MessageEvent<{ url: string }>).data.url));
+  const own = `/webtorrent/${HASH}/a`;
+  const other = `/webtorrent/${'0'.repeat(40)}/b`;
+  for (const url of [own, other]) container.dispatchEvent(new MessageEvent('message', { data: { url } }));
+  expect(answered).toEqual([own]);
+});
+
+test('sharing is on unless somebody or their browser said no, and the choice is kept', () => {
+  const kept = new Map<string, string>();
+  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
+  expect(sharingWanted(storage, {})).toBe(true);
+  expect(sharingWanted(storage, { globalPrivacyControl: true })).toBe(false);
+  expect(sharingWanted(storage, { connection: { saveData: true } })).toBe(false);
+  rememberSharing(storage, true);
+  expect(sharingWanted(storage, { globalPrivacyControl: true })).toBe(true);
+  rememberSharing(storage, false);
+  expect(sharingWanted(storage, {})).toBe(false);
+  expect(sharingWanted(undefined, {})).toBe(true);
+});
+
+test('page data of another shape is refused', () => {
+  expect(() => parsePlayerData({ uuid: 'u', duration: 1, ownHost: 'a', originHost: 'b', trackers: [1], p2p: true, files: [] })).toThrow('tracker is not a text');
+  expect(parsePlayerData({ uuid: 'u', duration: 1, ownHost: 'a', originHost: 'b', trackers: [], p2p: 'yes', files: [] }).p2p).toBe(false);
+});
+
+test('everybody in the picture stands inside it and apart from you', () => {
+  const connections = Array.from({ length: 40 }, (_, index) => ({ kind: index % 3 === 0 ? 'pod' as const : 'peer' as const, received: index, given: 0 }));
+  const spots = places(connections);
+  expect(spots.length).toBe(24);
+  for (const spot of spots) {
+    expect(Math.hypot(spot.x - CENTRE.x, spot.y - CENTRE.y)).toBeGreaterThan(50);
+    expect(spot.x).toBeGreaterThan(20);
+    expect(spot.x).toBeLessThan(324);
+    expect(spot.y).toBeGreaterThan(12);
+    expect(spot.y).toBeLessThan(178);
+  }
+  expect(places([{ kind: 'peer', received: 0, given: 0 }])[0]?.idle).toBe(true);
+});
