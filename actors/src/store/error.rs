@@ -42,6 +42,9 @@ pub enum StoreError {
     /// The index answered with an error. The journal is whole, and the next start rebuilds the index from it.
     #[error("index failed: {0}")]
     Index(String),
+    /// A row is not what the room that owns its table wrote.
+    #[error("a stored row cannot be read: {0}")]
+    Row(String),
     /// A key, value or transaction is above its limit; nothing of the transaction was written.
     #[error("{what} of {bytes} bytes is above the limit of {limit}")]
     TooLarge {

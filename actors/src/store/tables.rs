@@ -52,8 +52,8 @@ pub const USERS: Table = Table::new(6, "users");
 /// Sessions. Key: blake3 of the token (32 bytes), never the token itself. Value: the session. Owner: `accounts`.
 pub const TOKENS: Table = Table::new(7, "tokens");
 
-/// Who may publish to which channel. Key: user name in UTF-8 ‖ 0 ‖ channel id (16 bytes). Value: version alone. Owner: `accounts`.
-pub const CHANNEL_OWNERS: Table = Table::new(8, "channel_owners");
+/// Names of channels that are taken. Key: handle in UTF-8. Value: version alone. Owner: `accounts`.
+pub const CHANNEL_HANDLES: Table = Table::new(8, "channel_handles");
 
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
@@ -64,7 +64,7 @@ pub const ALL: &[Table] = &[
     TORRENTS,
     USERS,
     TOKENS,
-    CHANNEL_OWNERS,
+    CHANNEL_HANDLES,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first
