@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod catalog;
+pub mod clock;
 pub mod friends;
 pub mod library;
 pub mod search;

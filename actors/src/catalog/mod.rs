@@ -1,3 +1,20 @@
-//! The catalog room.
+//! The catalog: all valid records that this pod holds, its own and its friends'.
+//!
+//! Every record is a register with one head. Which of two envelopes is the head depends on the two alone, never on
+//! the order of their arrival, so a catalog is a pure function of the *set* of valid records of its authors: loss,
+//! duplication and reordering followed by catch-up make no difference, and no wall clock takes part.
+//!
+//! - [`state`] knows heads, ranks, roots and stamps. It never sees a payload or a disk.
+//! - [`records`] is the form in which a record is stored, with the notes this pod keeps beside it.
+//! - [`actor`] is the shell: one batch of writes at a time, on disk before anyone is told.
+//! - [`catchup`] asks a friend for what is missing; gossip is only a hint that makes it rarely necessary.
+//!
+//! The room does not know what a video is, nor who is a friend: the friend list admits and expels authors.
 
+pub mod actor;
+pub mod catchup;
 pub mod messages;
+mod records;
+mod state;
+
+pub use actor::{CatalogActor, CatalogMetrics};

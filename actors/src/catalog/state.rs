@@ -1,0 +1,311 @@
+//! What is true of the catalog: one small head per register, one trie per author.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use seedpod_protocol::digest::{StateDigest, Trie, state_digest};
+use seedpod_protocol::envelope::{Epoch, Header, Kind, Rank, RegisterKey, Stamp, State};
+use seedpod_protocol::ids::{ContentHash, PodId, Timestamp};
+use seedpod_protocol::requests::AuthorRoot;
+
+use super::catchup::Difference;
+
+/// Registers that one author may hold here. An author above it is frozen whole: what is held stays, nothing new
+/// comes in, and its root takes no part in digests.
+pub(crate) const MAX_REGISTERS_PER_AUTHOR: usize = 200_000;
+
+/// How many stamps of one page are looked at; the bytes are capped by the shell.
+pub(crate) const PAGE_RECORDS: usize = 2_000;
+
+/// The heads of all registers of all admitted authors. Pure: no disk, no network, no clock.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    me: PodId,
+    authors: BTreeMap<PodId, Author>,
+    epoch: Epoch,
+    last_seq: u64,
+    last_number: u32,
+}
+
+/// What is kept in memory of one record; the body is on disk. At most 96 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) stamp: Stamp,
+    pub(crate) hash: ContentHash,
+    pub(crate) kind: Kind,
+    pub(crate) state: State,
+    /// This pod's own number for the object, kept when the head changes.
+    pub(crate) number: u32,
+    /// Seconds since the Unix epoch when the register's first record arrived.
+    pub(crate) received_s: u32,
+}
+
+const _: () = assert!(
+    size_of::<Head>() <= 96,
+    "heads are kept in memory for every record of the network"
+);
+
+impl Head {
+    fn rank(&self) -> Rank {
+        Rank {
+            removed: self.state == State::Removed,
+            epoch: self.stamp.epoch,
+            seq: self.stamp.seq,
+            hash: Reverse(self.hash),
+        }
+    }
+
+    pub(crate) fn received_at(&self) -> Timestamp {
+        Timestamp::from_millis(u64::from(self.received_s) * 1000)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Author {
+    heads: BTreeMap<RegisterKey, Head>,
+    by_stamp: BTreeSet<(Stamp, RegisterKey)>,
+    trie: Trie,
+    frozen: bool,
+    equivocated: bool,
+}
+
+/// What became of an envelope that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is the head of its register now; persist it.
+    Applied(Head),
+    /// What is held outranks it, or is the same.
+    Stale,
+    /// Its author is not admitted.
+    NotAdmitted,
+    /// Its author has more registers than anyone may have.
+    Frozen,
+}
+
+impl Catalog {
+    /// A catalog that holds nothing yet and will stamp its own records with `epoch`.
+    pub(crate) fn new(me: PodId, epoch: Epoch) -> Self {
+        let authors = BTreeMap::from([(me, Author::default())]);
+        Self {
+            me,
+            authors,
+            epoch,
+            last_seq: 0,
+            last_number: 0,
+        }
+    }
+
+    /// Takes back a row that an earlier run stored, admitting its author.
+    pub(crate) fn restore(&mut self, header: &Header, hash: ContentHash, number: u32, received_s: u32) {
+        let head = Head {
+            stamp: header.stamp(),
+            hash,
+            kind: header.kind,
+            state: header.state,
+            number,
+            received_s,
+        };
+        self.last_number = self.last_number.max(number);
+        self.notice_own_epoch(header);
+        self.authors
+            .entry(header.author)
+            .or_default()
+            .set(header.key(), head);
+    }
+
+    /// Offers a verified envelope, by whatever path it came. The outcome depends on what is held and on the
+    /// envelope alone; `now` is only noted.
+    pub(crate) fn offer(&mut self, header: &Header, hash: ContentHash, now: Timestamp) -> Outcome {
+        let Some(author) = self.authors.get_mut(&header.author) else {
+            return Outcome::NotAdmitted;
+        };
+        let key = header.key();
+        let held = author.heads.get(&key).copied();
+        let mut head = Head {
+            stamp: header.stamp(),
+            hash,
+            kind: header.kind,
+            state: header.state,
+            number: 0,
+            received_s: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
+        };
+        if let Some(held) = held {
+            if held.stamp == head.stamp && held.hash != head.hash {
+                author.equivocated = true;
+            }
+            if held.rank() >= head.rank() {
+                return Outcome::Stale;
+            }
+            head.number = held.number;
+            head.received_s = held.received_s;
+        } else {
+            if author.heads.len() >= MAX_REGISTERS_PER_AUTHOR {
+                author.frozen = true;
+                return Outcome::Frozen;
+            }
+            self.last_number += 1;
+            head.number = self.last_number;
+        }
+        author.set(key, head);
+        self.notice_own_epoch(header);
+        Outcome::Applied(head)
+    }
+
+    /// The stamp for this pod's next record: higher than every one given before, under this start's epoch.
+    pub(crate) fn next_stamp(&mut self) -> Stamp {
+        self.last_seq += 1;
+        Stamp {
+            epoch: self.epoch,
+            seq: self.last_seq,
+        }
+    }
+
+    /// The epoch that own records are stamped with.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// A record under our own key and a start that is not this one: we were rolled back, restored or cloned.
+    /// Go above it, so that what this run says outranks what the other said.
+    fn notice_own_epoch(&mut self, header: &Header) {
+        let seen = header.epoch;
+        if header.author == self.me && seen.counter >= self.epoch.counter && seen != self.epoch {
+            self.epoch = Epoch {
+                counter: seen.counter.saturating_add(1),
+                tag: self.epoch.tag,
+            };
+        }
+    }
+
+    /// Lets an author's records in.
+    pub(crate) fn admit(&mut self, author: PodId) {
+        self.authors.entry(author).or_default();
+    }
+
+    /// Forgets an author and answers the keys of all registers that were held; this pod itself stays.
+    pub(crate) fn expel(&mut self, author: PodId) -> Vec<RegisterKey> {
+        if author == self.me {
+            return Vec::new();
+        }
+        self.authors
+            .remove(&author)
+            .map(|author| author.heads.into_keys().collect())
+            .unwrap_or_default()
+    }
+
+    /// The root of every author that takes part in digests, sorted by author.
+    pub(crate) fn roots(&self) -> Vec<AuthorRoot> {
+        self.authors
+            .iter()
+            .filter(|(_, author)| !author.frozen)
+            .map(|(id, author)| AuthorRoot {
+                author: *id,
+                root: author.trie.root(),
+                records: author.heads.len() as u64,
+            })
+            .collect()
+    }
+
+    /// The digest of the whole state.
+    pub(crate) fn digest(&self) -> StateDigest {
+        state_digest(self.roots().into_iter().map(|root| (root.author, root.root)))
+    }
+
+    /// Where a friend's roots differ from ours, and the last stamp held of those authors.
+    pub(crate) fn differences(&self, theirs: Vec<AuthorRoot>) -> Vec<Difference> {
+        let differs = |theirs: AuthorRoot| {
+            let author = self.authors.get(&theirs.author)?;
+            let ours = author.trie.root();
+            (ours != theirs.root).then(|| Difference {
+                theirs,
+                ours,
+                our_records: author.heads.len() as u64,
+                after: author.by_stamp.last().map(|(stamp, _)| *stamp),
+            })
+        };
+        theirs.into_iter().filter_map(differs).collect()
+    }
+
+    /// Goes on stamping where `earlier` stopped: a stamp is never given twice, whatever was lost.
+    pub(crate) fn resume_stamps(&mut self, earlier: &Self) {
+        self.epoch = earlier.epoch;
+        self.last_seq = earlier.last_seq;
+    }
+
+    /// Every author whose records are let in, this pod among them.
+    pub(crate) fn authors(&self) -> impl Iterator<Item = PodId> + '_ {
+        self.authors.keys().copied()
+    }
+
+    /// Registers of an author whose heads are stamped after `after`, in the order of their stamps.
+    pub(crate) fn page(&self, author: &PodId, after: Option<Stamp>) -> Vec<RegisterKey> {
+        let Some(author) = self.authors.get(author) else {
+            return Vec::new();
+        };
+        let from = match after {
+            Some(stamp) => Bound::Excluded((stamp, RegisterKey::from_bytes([0xff; RegisterKey::LEN]))),
+            None => Bound::Unbounded,
+        };
+        author
+            .by_stamp
+            .range((from, Bound::Unbounded))
+            .take(PAGE_RECORDS)
+            .map(|(_, key)| *key)
+            .collect()
+    }
+
+    /// How many records are held, and of how many authors.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (
+            self.authors.values().map(|author| author.heads.len()).sum(),
+            self.authors.len(),
+        )
+    }
+
+    /// Authors that signed two different envelopes under one stamp.
+    pub(crate) fn equivocators(&self) -> usize {
+        self.authors.values().filter(|author| author.equivocated).count()
+    }
+
+    /// Panics when an invariant is broken.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        assert!(
+            self.authors.contains_key(&self.me),
+            "this pod is always among the authors"
+        );
+        for author in self.authors.values() {
+            assert_eq!(author.heads.len(), author.by_stamp.len());
+            assert_eq!(author.heads.len(), author.trie.len());
+            let mut rebuilt = Trie::default();
+            for (key, head) in &author.heads {
+                assert!(
+                    author.by_stamp.contains(&(head.stamp, *key)),
+                    "every head is found by its stamp"
+                );
+                assert!(head.number > 0 && head.number <= self.last_number);
+                rebuilt.insert(*key, head.hash);
+            }
+            assert_eq!(
+                rebuilt.root(),
+                author.trie.root(),
+                "the root is a function of the heads"
+            );
+        }
+    }
+}
+
+impl Author {
+    fn set(&mut self, key: RegisterKey, head: Head) {
+        if let Some(old) = self.heads.insert(key, head) {
+            self.by_stamp.remove(&(old.stamp, key));
+        }
+        self.by_stamp.insert((head.stamp, key));
+        self.trie.insert(key, head.hash);
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,238 @@
+//! The catalog as a function of the set of records it was offered.
+
+use proptest::prelude::*;
+use seedpod_protocol::envelope::{Draft, Verified};
+use seedpod_protocol::ids::ObjectId;
+use seedpod_protocol::keys::PodKey;
+use seedpod_protocol::records::{Profile, Record};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn key(seed: u8) -> PodKey {
+    PodKey::from_seed(&[seed; 32])
+}
+
+fn epoch(counter: u32, tag: u8) -> Epoch {
+    Epoch {
+        counter,
+        tag: [tag; 8],
+    }
+}
+
+fn stamp(counter: u32, seq: u64) -> Stamp {
+    Stamp {
+        epoch: epoch(counter, 1),
+        seq,
+    }
+}
+
+/// A record of an unknown kind, so that any object and state is valid.
+fn record(author: &PodKey, object: u8, state: State, stamp: Stamp) -> Verified<Record> {
+    let draft = Draft {
+        kind: Kind(77),
+        object: ObjectId::from_bytes(&[object]).expect("one byte"),
+        state,
+        payload: Record::Opaque(vec![object]),
+    };
+    draft.sign(author, stamp).expect("within the limits")
+}
+
+fn catalog() -> Catalog {
+    Catalog::new(key(1).id(), epoch(9, 9))
+}
+
+fn offer(catalog: &mut Catalog, record: &Verified<Record>) -> Outcome {
+    let outcome = catalog.offer(record.header(), record.hash(), NOW);
+    catalog.check();
+    outcome
+}
+
+#[test]
+fn a_newer_record_replaces_an_older_one_and_keeps_its_number() {
+    let (mut catalog, author) = (catalog(), key(2));
+    catalog.admit(author.id());
+    let Outcome::Applied(old) = offer(&mut catalog, &record(&author, 5, State::Live, stamp(1, 1))) else {
+        panic!("the first record of a register is its head");
+    };
+    let Outcome::Applied(new) = offer(&mut catalog, &record(&author, 5, State::Withdrawn, stamp(1, 2)))
+    else {
+        panic!("a later record outranks an earlier one");
+    };
+    assert_eq!((old.number, new.number), (1, 1));
+    assert_eq!(
+        offer(&mut catalog, &record(&author, 5, State::Live, stamp(1, 1))),
+        Outcome::Stale
+    );
+}
+
+#[test]
+fn removed_is_final_whatever_the_numbers_say() {
+    let (mut catalog, author) = (catalog(), key(2));
+    catalog.admit(author.id());
+    offer(&mut catalog, &record(&author, 5, State::Removed, stamp(1, 1)));
+    assert_eq!(
+        offer(&mut catalog, &record(&author, 5, State::Live, stamp(8, 800))),
+        Outcome::Stale
+    );
+}
+
+#[test]
+fn an_author_who_is_not_admitted_changes_nothing() {
+    let mut catalog = catalog();
+    let before = catalog.digest();
+    assert_eq!(
+        offer(&mut catalog, &record(&key(2), 5, State::Live, stamp(1, 1))),
+        Outcome::NotAdmitted
+    );
+    assert_eq!(catalog.digest(), before);
+}
+
+#[test]
+fn an_expelled_author_leaves_no_trace_and_comes_back_whole() {
+    let (mut catalog, author) = (catalog(), key(2));
+    let before = catalog.digest();
+    let records: Vec<_> = (0..4)
+        .map(|object| record(&author, object, State::Live, stamp(1, 1 + u64::from(object))))
+        .collect();
+    catalog.admit(author.id());
+    let admitted = {
+        records
+            .iter()
+            .for_each(|record| assert!(matches!(offer(&mut catalog, record), Outcome::Applied(_))));
+        catalog.digest()
+    };
+    assert_eq!(catalog.expel(author.id()).len(), 4);
+    catalog.check();
+    assert_eq!(catalog.digest(), before);
+    catalog.admit(author.id());
+    records
+        .iter()
+        .rev()
+        .for_each(|record| assert!(matches!(offer(&mut catalog, record), Outcome::Applied(_))));
+    assert_eq!(catalog.digest(), admitted);
+}
+
+#[test]
+fn this_pod_itself_is_never_expelled() {
+    let mut catalog = catalog();
+    assert!(catalog.expel(key(1).id()).is_empty());
+    catalog.check();
+}
+
+#[test]
+fn our_own_key_under_a_higher_start_lifts_us_above_it() {
+    let mut catalog = catalog();
+    let ours = record(
+        &key(1),
+        3,
+        State::Live,
+        Stamp {
+            epoch: epoch(40, 7),
+            seq: 12,
+        },
+    );
+    offer(&mut catalog, &ours);
+    let next = catalog.next_stamp();
+    assert_eq!(next.epoch.counter, 41);
+    assert!(next > ours.header().stamp());
+}
+
+#[test]
+fn pages_follow_stamps_and_continue_after_the_last() {
+    let (mut catalog, author) = (catalog(), key(2));
+    catalog.admit(author.id());
+    for seq in [3, 1, 2] {
+        offer(
+            &mut catalog,
+            &record(
+                &author,
+                u8::try_from(seq).expect("small"),
+                State::Live,
+                stamp(1, seq),
+            ),
+        );
+    }
+    assert_eq!(catalog.page(&author.id(), None).len(), 3);
+    let rest = catalog.page(&author.id(), Some(stamp(1, 2)));
+    assert_eq!(
+        rest,
+        vec![record(&author, 3, State::Live, stamp(1, 3)).header().key()]
+    );
+    assert!(catalog.page(&author.id(), Some(stamp(1, 3))).is_empty());
+}
+
+#[test]
+fn two_envelopes_under_one_stamp_flag_their_author_and_converge() {
+    let author = key(2);
+    let profile = |name: &str| {
+        let profile = Profile {
+            name: name.to_owned(),
+            description: String::new(),
+            email: None,
+            url: "http://localhost:9002".to_owned(),
+        };
+        Draft::live(&author.id(), Record::Profile(profile))
+            .expect("a profile")
+            .sign(&author, stamp(1, 1))
+            .expect("signed")
+    };
+    let (a, b) = (profile("one"), profile("two"));
+    let digest_of = |order: [&Verified<Record>; 2]| {
+        let mut catalog = catalog();
+        catalog.admit(author.id());
+        order.iter().for_each(|record| {
+            offer(&mut catalog, record);
+        });
+        assert_eq!(catalog.equivocators(), 1);
+        catalog.digest()
+    };
+    assert_eq!(digest_of([&a, &b]), digest_of([&b, &a]));
+}
+
+#[test]
+fn restoring_rows_gives_the_same_catalog() {
+    let (mut catalog, author) = (catalog(), key(2));
+    catalog.admit(author.id());
+    let records: Vec<_> = (1..6)
+        .map(|n| record(&author, n, State::Live, stamp(1, u64::from(n))))
+        .collect();
+    let mut again = super::Catalog::new(key(1).id(), epoch(10, 10));
+    for record in &records {
+        let Outcome::Applied(head) = offer(&mut catalog, record) else {
+            panic!("new")
+        };
+        again.restore(record.header(), record.hash(), head.number, head.received_s);
+    }
+    again.check();
+    assert_eq!(again.digest(), catalog.digest());
+}
+
+proptest! {
+    /// Order, duplication and loss followed by another try make no difference.
+    #[test]
+    fn the_digest_depends_on_the_set_of_records_alone(
+        statements in prop::collection::vec((0u8..6, 0u8..3, 1u32..4, 1u64..6), 1..24),
+        shuffled in any::<prop::sample::Index>(),
+        again in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let author = key(2);
+        let state = |number| [State::Live, State::Withdrawn, State::Removed][usize::from(number)];
+        let records: Vec<_> = statements
+            .iter()
+            .map(|&(object, number, counter, seq)| record(&author, object, state(number), stamp(counter, seq)))
+            .collect();
+        let mut straight = catalog();
+        straight.admit(author.id());
+        records.iter().for_each(|record| { offer(&mut straight, record); });
+
+        let mut other = catalog();
+        other.admit(author.id());
+        let turn = shuffled.index(records.len());
+        let order = records[turn..].iter().chain(&records[..turn]).rev();
+        let order = order.chain(again.iter().map(|index| index.get(&records)));
+        order.for_each(|record| { offer(&mut other, record); });
+        prop_assert_eq!(straight.digest(), other.digest());
+    }
+}
