@@ -1,0 +1,364 @@
+//! The shell of the friend list.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use seedpod_protocol::envelope::{Kind, State, Verified};
+use seedpod_protocol::ids::{PodId, Timestamp};
+use seedpod_protocol::records::Record;
+use tracing::warn;
+
+use super::handshake::{Diplomat, candidate_of};
+use super::messages::{
+    Decide, Decision, FriendEntry, FriendsError, ListPods, MadeFriends, MakeFriends, Phase, QuitFriends,
+    RemoveFriend, ResolveHost,
+};
+use super::records;
+use super::rounds::{SyncNow, sync_interval};
+use super::state::{Friends, Policy};
+use crate::catalog::CatalogActor;
+use crate::catalog::messages::{Change, Changed};
+use crate::clock;
+use crate::store::{Store, StoreError, tables};
+use crate::supervise::Lifeline;
+use crate::swarm::{PeerChanged, Swarm};
+
+/// Messages that may wait; a request from another pod that finds it full is not answered.
+const MAILBOX: usize = 512;
+
+/// How long telling a friend that we leave may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What the operator decides about friendship.
+#[derive(Debug, Clone)]
+pub struct FriendsOptions {
+    /// Who may become a friend without the operator's word.
+    pub policy: Policy,
+    /// How long a round is: how often a result counts for the score.
+    pub round: Duration,
+    /// The score of a new friend, 1 to 1000.
+    pub initial_score: u32,
+}
+
+/// Everything through which the list reaches the world.
+#[derive(Clone)]
+pub(super) struct Links {
+    pub(super) me: PodId,
+    pub(super) catalog: Addr<CatalogActor>,
+    pub(super) swarm: Swarm,
+    pub(super) store: Store,
+    pub(super) resolver: Recipient<ResolveHost>,
+    /// Our own card, signed once at start, when the addresses are known.
+    pub(super) card: Verified<Record>,
+    pub(super) farewell: Duration,
+}
+
+/// The actor that owns the friend list.
+pub struct FriendsActor {
+    pub(super) state: Friends,
+    pub(super) options: FriendsOptions,
+    pub(super) last_round: Instant,
+    links: Links,
+    metrics: FriendsMetrics,
+    _lifeline: Lifeline,
+}
+
+/// Counters of the friend list.
+#[derive(Debug, Clone, Default)]
+pub struct FriendsMetrics {
+    friends: Gauge,
+    asked: Counter,
+}
+
+impl FriendsMetrics {
+    /// Registers the counters.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "seedpod_friends_friends",
+            "Pods that are friends now",
+            metrics.friends.clone(),
+        );
+        registry.register(
+            "seedpod_friends_syncs",
+            "Times a friend was told to be asked",
+            metrics.asked.clone(),
+        );
+        metrics
+    }
+}
+
+impl FriendsActor {
+    /// Reads the list from the store. Blocking, but the list is short.
+    ///
+    /// # Errors
+    /// When the store fails or holds an entry that this program cannot read.
+    #[expect(clippy::too_many_arguments, reason = "composition names every link once")]
+    pub fn open(
+        options: FriendsOptions,
+        catalog: Addr<CatalogActor>,
+        swarm: Swarm,
+        store: Store,
+        resolver: Recipient<ResolveHost>,
+        card: Verified<Record>,
+        metrics: FriendsMetrics,
+        lifeline: Lifeline,
+    ) -> Result<Self, StoreError> {
+        let me = card.header().author;
+        let mut state = Friends::new(me, options.policy, options.initial_score);
+        for row in store.scan_prefix(tables::FRIENDS, &[]) {
+            let (key, value) = row?;
+            let (pod, entry) =
+                records::decode(&key, &value).map_err(|error| StoreError::Row(error.to_string()))?;
+            state.restore(pod, entry);
+        }
+        let links = Links {
+            me,
+            catalog,
+            swarm,
+            store,
+            resolver,
+            card,
+            farewell: FAREWELL,
+        };
+        Ok(Self {
+            state,
+            options,
+            last_round: Instant::now(),
+            links,
+            metrics,
+            _lifeline: lifeline,
+        })
+    }
+
+    pub(super) fn diplomat(&self, ctx: &Context<Self>) -> Diplomat {
+        Diplomat {
+            list: ctx.address(),
+            links: self.links.clone(),
+        }
+    }
+
+    /// Runs something that takes several steps, beside the mailbox.
+    fn run<R: 'static>(
+        &self,
+        ctx: &Context<Self>,
+        work: impl AsyncFnOnce(Diplomat) -> R + 'static,
+    ) -> ResponseFuture<R> {
+        let diplomat = self.diplomat(ctx);
+        Box::pin(async move { work(diplomat).await })
+    }
+}
+
+impl Actor for FriendsActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let diplomat = self.diplomat(ctx);
+        ctx.spawn(
+            async move {
+                if let Err(error) = diplomat.tell_swarm().await {
+                    warn!(%error, "the swarm does not know our friends");
+                }
+            }
+            .into_actor(self),
+        );
+        ctx.run_interval(sync_interval(self.options.round), |actor, ctx| {
+            actor.sync_all(ctx);
+        });
+    }
+}
+
+/// One step on the list, as a message: what it answers is what the step answered.
+pub(super) struct With<F>(pub(super) F);
+
+impl<F, R> Message for With<F>
+where
+    F: FnOnce(&mut Friends, Timestamp) -> R + Send,
+    R: Send + 'static,
+{
+    type Result = R;
+}
+
+impl<F, R> Handler<With<F>> for FriendsActor
+where
+    F: FnOnce(&mut Friends, Timestamp) -> R + Send,
+    R: Send + 'static,
+{
+    type Result = MessageResult<With<F>>;
+
+    fn handle(&mut self, With(step): With<F>, _: &mut Context<Self>) -> Self::Result {
+        let answer = step(&mut self.state, clock::now());
+        let friends = self.state.in_phase(Phase::Friends).count();
+        self.metrics
+            .friends
+            .set(i64::try_from(friends).unwrap_or(i64::MAX));
+        MessageResult(answer)
+    }
+}
+
+impl Handler<ListPods> for FriendsActor {
+    type Result = Vec<FriendEntry>;
+
+    fn handle(&mut self, _: ListPods, _: &mut Context<Self>) -> Vec<FriendEntry> {
+        self.state.list()
+    }
+}
+
+impl Handler<MakeFriends> for FriendsActor {
+    type Result = ResponseFuture<Result<MadeFriends, FriendsError>>;
+
+    fn handle(&mut self, make: MakeFriends, ctx: &mut Context<Self>) -> Self::Result {
+        if make.only_when_alone && self.state.in_phase(Phase::Friends).next().is_some() {
+            return Box::pin(async { Err(FriendsError::AlreadyHasFriends) });
+        }
+        self.run(ctx, async move |diplomat| diplomat.make_friends(make.hosts).await)
+    }
+}
+
+impl Handler<QuitFriends> for FriendsActor {
+    type Result = ResponseFuture<Result<(), FriendsError>>;
+
+    fn handle(&mut self, _: QuitFriends, ctx: &mut Context<Self>) -> Self::Result {
+        let leaving = [Phase::Friends, Phase::Asking];
+        let pods: Vec<PodId> = leaving
+            .iter()
+            .flat_map(|phase| self.state.in_phase(*phase).map(|(pod, _)| pod))
+            .collect();
+        self.run(ctx, async move |diplomat| diplomat.part(&pods, None).await)
+    }
+}
+
+impl Handler<RemoveFriend> for FriendsActor {
+    type Result = ResponseFuture<Result<(), FriendsError>>;
+
+    fn handle(&mut self, RemoveFriend(number): RemoveFriend, ctx: &mut Context<Self>) -> Self::Result {
+        let found = self
+            .state
+            .by_number(number)
+            .map(|pod| (pod, self.state.phase(&pod)));
+        self.run(ctx, async move |diplomat| match found? {
+            (pod, Some(Phase::Friends)) => diplomat.part(&[pod], Some(Phase::EndedByUs)).await,
+            (pod, Some(Phase::Asking)) => diplomat.part(&[pod], None).await,
+            (pod, _) => {
+                diplomat.with(move |friends, _| friends.forget(&pod)).await?;
+                diplomat.save(pod).await;
+                Ok(())
+            }
+        })
+    }
+}
+
+impl Handler<Decide> for FriendsActor {
+    type Result = ResponseFuture<Result<(), FriendsError>>;
+
+    fn handle(&mut self, Decide { number, decision }: Decide, ctx: &mut Context<Self>) -> Self::Result {
+        let found = self.state.by_number(number).and_then(|pod| {
+            let candidate = candidate_of(&self.state, &pod).ok_or(FriendsError::Unknown(number))?;
+            let phase = self.state.phase(&pod);
+            if decision != Decision::Block && phase != Some(Phase::AskedUs) {
+                return Err(FriendsError::WrongPhase {
+                    host: candidate.host,
+                    expected: "waiting for an answer",
+                });
+            }
+            Ok((candidate, phase))
+        });
+        self.run(ctx, async move |diplomat| {
+            let (candidate, phase) = found?;
+            let pod = candidate.pod;
+            match decision {
+                Decision::Accept => diplomat
+                    .shake_hands(&candidate)
+                    .await
+                    .map_err(FriendsError::Unreachable),
+                Decision::Refuse => {
+                    diplomat.with(move |friends, _| friends.forget(&pod)).await?;
+                    diplomat.save(pod).await;
+                    Ok(())
+                }
+                Decision::Block if phase == Some(Phase::Friends) => {
+                    diplomat.part(&[pod], Some(Phase::Blocked)).await
+                }
+                Decision::Block => {
+                    diplomat
+                        .with(move |friends, now| friends.ended(&pod, Phase::Blocked, None, now))
+                        .await?;
+                    diplomat.save(pod).await;
+                    Ok(())
+                }
+            }
+        })
+    }
+}
+
+impl Handler<PeerChanged> for FriendsActor {
+    type Result = ();
+
+    fn handle(&mut self, changed: PeerChanged, ctx: &mut Context<Self>) {
+        let (was, pod) = (
+            self.state
+                .get(&changed.pod)
+                .is_some_and(|entry| entry.seen.connected),
+            changed.pod,
+        );
+        self.state
+            .heard(&pod, changed.connected, changed.rtt.map(millis), clock::now());
+        if changed.connected && !was && self.state.phase(&pod) == Some(Phase::Friends) {
+            self.metrics.asked.inc();
+            ctx.notify(SyncNow(pod));
+        }
+    }
+}
+
+impl Handler<Changed> for FriendsActor {
+    type Result = ();
+
+    fn handle(&mut self, changed: Changed, ctx: &mut Context<Self>) {
+        for change in changed.changes.iter() {
+            let Change::Head(held) = change else { continue };
+            let header = held.record.header();
+            if header.author == self.links.me {
+                self.state.owe_everyone();
+            }
+            if header.kind == Kind::FRIENDSHIP
+                && let Ok(about) = PodId::try_from(header.object)
+            {
+                self.stated(header.author, about, header.state == State::Live, ctx);
+            }
+        }
+    }
+}
+
+impl FriendsActor {
+    /// A pod signed a yes or a no about another, perhaps about us.
+    fn stated(&mut self, author: PodId, about: PodId, agrees: bool, ctx: &mut Context<Self>) {
+        self.state.stated(author, about, agrees);
+        let diplomat = self.diplomat(ctx);
+        if about == self.links.me && !agrees && self.state.phase(&author) == Some(Phase::Friends) {
+            let ending = async move {
+                if let Err(error) = diplomat.they_ended(author).await {
+                    warn!(%error, "a friendship that ended could not be let go");
+                }
+            };
+            ctx.spawn(ending.into_actor(self));
+        } else if agrees && self.state.vouched_meanwhile(&about) {
+            let Some(candidate) = candidate_of(&self.state, &about) else {
+                return;
+            };
+            let accepting = async move {
+                if let Err(cause) = diplomat.shake_hands(&candidate).await {
+                    warn!(host = %candidate.host, %cause, "a vouched pod could not be befriended");
+                }
+            };
+            ctx.spawn(accepting.into_actor(self));
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,460 @@
+//! Speaking with other pods: beginning and ending friendships.
+//!
+//! Each step that changes the list is one message to the actor; between the steps the world may have moved, so every
+//! step looks again. What is signed is on disk, together with the entry it belongs to, before the other side sees it.
+
+use actix::prelude::*;
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+use seedpod_protocol::envelope::{Envelope, Kind, State, Verified};
+use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
+use seedpod_protocol::records::{Card, Friendship, Record};
+use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
+use tracing::{info, warn};
+
+use super::actor::{FriendsActor, Links, With};
+use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHost};
+use super::records;
+use super::state::{Answer, Candidate, Friends};
+use crate::catalog::messages::{Admit, Expel, Publish, Receive};
+use crate::store::{Transaction, tables};
+use crate::swarm::Friend;
+
+/// Hosts and pods spoken with at once.
+const AT_ONCE: usize = 10;
+
+/// Speaks for the friend list; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Diplomat {
+    pub(super) list: Addr<FriendsActor>,
+    pub(super) links: Links,
+}
+
+impl Diplomat {
+    /// Resolves the hosts, applies the majority rule and shakes hands with everybody kept.
+    pub(super) async fn make_friends(&self, hosts: Vec<String>) -> Result<MadeFriends, FriendsError> {
+        let mut made = MadeFriends::default();
+        let asked: Vec<_> = stream::iter(hosts)
+            .map(|host| async move {
+                let answer = self.ask_host(&host).await;
+                (host, answer)
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let mut lists = Vec::new();
+        for (host, answer) in asked {
+            match answer {
+                Ok(list) => lists.push(Some(list)),
+                Err(cause) => {
+                    made.failed.push((host, cause));
+                    lists.push(None);
+                }
+            }
+        }
+        let by_name: Vec<PodId> = lists.iter().flatten().map(|(resolved, _)| resolved.pod).collect();
+        let (first, then): (Vec<_>, Vec<_>) = self
+            .with(move |friends, _| friends.choose(&lists))
+            .await?
+            .into_iter()
+            .partition(|candidate| by_name.contains(&candidate.pod));
+        // Those asked by name come first: they vouch for us with those they listed.
+        for group in [first, then] {
+            let shaken: Vec<_> = stream::iter(group)
+                .map(|candidate| async move {
+                    let result = self.shake_hands(&candidate).await;
+                    (candidate, result)
+                })
+                .buffered(AT_ONCE)
+                .collect()
+                .await;
+            for (candidate, result) in shaken {
+                match result {
+                    Ok(()) => made.friends.push(candidate.pod),
+                    Err(cause) => {
+                        warn!(host = %candidate.host, %cause, "no friendship");
+                        made.failed.push((candidate.host, cause));
+                    }
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    async fn ask_host(&self, host: &str) -> Result<(ResolvedHost, Vec<FriendHint>), String> {
+        let resolve = ResolveHost {
+            host: host.to_owned(),
+        };
+        let resolved = self
+            .links
+            .resolver
+            .send(resolve)
+            .await
+            .map_err(text)?
+            .map_err(text)?;
+        if resolved.pod == self.links.me {
+            return Err("this is our own address".to_owned());
+        }
+        match self
+            .links
+            .swarm
+            .request(resolved.pod, &resolved.addresses, Request::ListFriends)
+            .await
+        {
+            Ok(Response::Friends(hints)) => Ok((resolved, hints)),
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Signs our yes, sends it and takes their yes.
+    pub(super) async fn shake_hands(&self, candidate: &Candidate) -> Result<(), String> {
+        let candidate_too = candidate.clone();
+        self.with(move |friends, now| friends.asking(&candidate_too, now))
+            .await
+            .map_err(text)?;
+        let ours = self.sign(candidate, true).await.map_err(text)?;
+        let result = self.ask_for_friendship(candidate, &ours).await;
+        match &result {
+            Ok(()) => info!(pod = %candidate.pod.short(), host = %candidate.host, "friend gained"),
+            Err(Refused::Waiting) => return Err("asked; their operator has to accept".to_owned()),
+            Err(Refused::No(_)) => {
+                let pod = candidate.pod;
+                // Unless they asked us in the meantime, our yes must not stand.
+                if self
+                    .with(move |friends, _| friends.phase(&pod))
+                    .await
+                    .map_err(text)?
+                    == Some(Phase::Asking)
+                {
+                    self.part(&[pod], None).await.map_err(text)?;
+                }
+            }
+        }
+        result.map_err(|refused| match refused {
+            Refused::Waiting => String::new(),
+            Refused::No(cause) => cause,
+        })
+    }
+
+    async fn ask_for_friendship(
+        &self,
+        candidate: &Candidate,
+        ours: &Verified<Record>,
+    ) -> Result<(), Refused> {
+        let request = Request::Befriend {
+            card: self.links.card.bytes().to_vec(),
+            friendship: ours.bytes().to_vec(),
+        };
+        let answer = self
+            .links
+            .swarm
+            .request(candidate.pod, &candidate.addresses, request)
+            .await;
+        match answer.map_err(|error| Refused::No(error.to_string()))? {
+            Response::Befriended { card, friendship } => {
+                let candidate = introduced(candidate.pod, card).unwrap_or_else(|_| candidate.clone());
+                let theirs = yes_of(candidate.pod, self.links.me, friendship).map_err(Refused::No)?;
+                self.both_agree(candidate, theirs)
+                    .await
+                    .map_err(|error| Refused::No(error.to_string()))
+            }
+            Response::Refused {
+                reason: Refusal::AskedOperator,
+                ..
+            } => Err(Refused::Waiting),
+            other => Err(Refused::No(unexpected(&other))),
+        }
+    }
+
+    /// Answers a pod that shows its yes.
+    pub(super) async fn answer(&self, from: PodId, card: Vec<u8>, friendship: Vec<u8>) -> Response {
+        let introduced =
+            introduced(from, card).and_then(|who| Ok((who, yes_of(from, self.links.me, friendship)?)));
+        let (candidate, theirs) = match introduced {
+            Ok(introduced) => introduced,
+            Err(cause) => return refusal(Refusal::Malformed, &cause),
+        };
+        let asking = candidate.clone();
+        let answer = match self.with(move |friends, now| friends.asked(&asking, now)).await {
+            Ok(answer) => answer,
+            Err(_) => return refusal(Refusal::Busy, "this pod is stopping"),
+        };
+        if let Answer::Refuse(reason) = answer {
+            if reason == Refusal::AskedOperator {
+                self.save(candidate.pod).await;
+            }
+            return refusal(reason, refusal_text(reason));
+        }
+        let ours = match self.sign(&candidate, true).await {
+            Ok(ours) => ours,
+            Err(error) => return refusal(Refusal::Busy, &error.to_string()),
+        };
+        let host = candidate.host.clone();
+        match self.both_agree(candidate, theirs).await {
+            Ok(()) => {
+                info!(pod = %from.short(), %host, "friend gained");
+                Response::Befriended {
+                    card: self.links.card.bytes().to_vec(),
+                    friendship: ours.bytes().to_vec(),
+                }
+            }
+            Err(error) => refusal(Refusal::Busy, &error.to_string()),
+        }
+    }
+
+    /// Lets the other's records in, its yes first, and makes it a friend.
+    async fn both_agree(&self, candidate: Candidate, theirs: Verified<Record>) -> Result<(), FriendsError> {
+        let pod = candidate.pod;
+        self.links.catalog.send(Admit(pod)).await.map_err(stopped)?;
+        let receive = Receive {
+            from: pod,
+            envelopes: vec![theirs],
+        };
+        self.links
+            .catalog
+            .send(receive)
+            .await
+            .map_err(stopped)?
+            .map_err(store)?;
+        self.with(move |friends, now| friends.gained(&candidate, now))
+            .await?;
+        self.save(pod).await;
+        self.tell_swarm().await?;
+        self.list.do_send(super::rounds::SyncNow(pod));
+        Ok(())
+    }
+
+    /// Ends friendships: signs our no, tells those who can be reached, and lets their records go. The entries move
+    /// to `phase`, or are forgotten.
+    pub(super) async fn part(&self, pods: &[PodId], phase: Option<Phase>) -> Result<(), FriendsError> {
+        let mut noes = Vec::new();
+        for &pod in pods {
+            let candidate = self.with(move |friends, _| candidate_of(friends, &pod)).await?;
+            let Some(candidate) = candidate else { continue };
+            self.with(move |friends, now| match phase {
+                Some(phase) => friends.ended(&pod, phase, None, now),
+                None => friends.forget(&pod),
+            })
+            .await?;
+            noes.push((candidate.clone(), self.sign(&candidate, false).await?));
+        }
+        join_all(noes.iter().map(|(candidate, no)| self.tell(candidate, no))).await;
+        for (candidate, _) in &noes {
+            self.links
+                .catalog
+                .send(Expel(candidate.pod))
+                .await
+                .map_err(stopped)?
+                .map_err(store)?;
+            info!(pod = %candidate.pod.short(), host = %candidate.host, "friendship ended");
+        }
+        self.tell_swarm().await
+    }
+
+    /// The other side signed a no: so do we, and its records leave.
+    pub(super) async fn they_ended(&self, pod: PodId) -> Result<(), FriendsError> {
+        let candidate = self
+            .with(move |friends, now| {
+                if friends.phase(&pod) != Some(Phase::Friends) {
+                    return None;
+                }
+                friends.ended(
+                    &pod,
+                    Phase::EndedByThem,
+                    Some("they ended the friendship".to_owned()),
+                    now,
+                );
+                candidate_of(friends, &pod)
+            })
+            .await?;
+        let Some(candidate) = candidate else { return Ok(()) };
+        self.sign(&candidate, false).await?;
+        self.links
+            .catalog
+            .send(Expel(pod))
+            .await
+            .map_err(stopped)?
+            .map_err(store)?;
+        info!(pod = %pod.short(), host = %candidate.host, "friendship ended by them");
+        self.tell_swarm().await
+    }
+
+    /// Sends an envelope to a pod at once; when it cannot be reached it learns by asking.
+    async fn tell(&self, to: &Candidate, envelope: &Verified<Record>) {
+        let request = Request::Tell {
+            envelopes: vec![envelope.bytes().to_vec()],
+        };
+        let told = self.links.swarm.request(to.pod, &to.addresses, request);
+        if let Ok(Err(error)) | Err(error) = tokio::time::timeout(self.links.farewell, told)
+            .await
+            .map(|told| told.map_err(text))
+            .map_err(text)
+        {
+            warn!(host = %to.host, %error, "could not be told; it learns when it asks");
+        }
+    }
+
+    /// Signs our register about a pod, written together with its entry of the list.
+    async fn sign(&self, candidate: &Candidate, agrees: bool) -> Result<Verified<Record>, FriendsError> {
+        let along = self.row(candidate.pod).await?;
+        let payload = Friendship {
+            with: candidate.pod,
+            host: candidate.host.clone(),
+            addresses: candidate.addresses.clone(),
+            recovery: None,
+            since: crate::clock::now(),
+        };
+        let publish = Publish {
+            kind: Kind::FRIENDSHIP,
+            object: ObjectId::from(candidate.pod),
+            state: if agrees { State::Live } else { State::Withdrawn },
+            payload: Record::Friendship(payload),
+            along,
+        };
+        self.links
+            .catalog
+            .send(publish)
+            .await
+            .map_err(stopped)?
+            .map_err(|error| FriendsError::Store(error.to_string()))
+    }
+
+    /// The row of a pod's entry as it stands, or its deletion.
+    async fn row(&self, pod: PodId) -> Result<Transaction, FriendsError> {
+        self.with(move |friends, _| {
+            let mut transaction = Transaction::new();
+            match friends.get(&pod) {
+                Some(entry) => {
+                    transaction.put(tables::FRIENDS, pod.as_bytes().to_vec(), records::encode(entry))
+                }
+                None => transaction.delete(tables::FRIENDS, pod.as_bytes().to_vec()),
+            };
+            transaction
+        })
+        .await
+    }
+
+    /// Stores an entry as it stands.
+    pub(super) async fn save(&self, pod: PodId) {
+        let Ok(transaction) = self.row(pod).await else {
+            return;
+        };
+        if let Err(error) = self.links.store.commit(transaction).await {
+            // The signed registers are the truth; the entry is rebuilt from them at the next start.
+            warn!(%error, "an entry of the friend list could not be stored");
+        }
+    }
+
+    /// Tells the swarm who our friends are now.
+    pub(super) async fn tell_swarm(&self) -> Result<(), FriendsError> {
+        let friends = self
+            .with(|friends, _| {
+                friends
+                    .in_phase(Phase::Friends)
+                    .map(|(pod, entry)| Friend {
+                        pod,
+                        addresses: entry.addresses.clone(),
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .await?;
+        self.links.swarm.set_friends(friends).await;
+        Ok(())
+    }
+
+    /// Looks at the list, or changes it, inside the actor.
+    pub(super) async fn with<R: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Friends, Timestamp) -> R + Send + 'static,
+    ) -> Result<R, FriendsError> {
+        self.list.send(With(step)).await.map_err(stopped)
+    }
+}
+
+enum Refused {
+    /// Their operator decides.
+    Waiting,
+    No(String),
+}
+
+pub(super) fn candidate_of(friends: &Friends, pod: &PodId) -> Option<Candidate> {
+    let entry = friends.get(pod)?;
+    Some(Candidate {
+        pod: *pod,
+        host: entry.host.clone(),
+        url: entry.url.clone(),
+        addresses: entry.addresses.clone(),
+    })
+}
+
+/// Opens a card and checks that it is the sender's own.
+fn introduced(from: PodId, card: Vec<u8>) -> Result<Candidate, String> {
+    let record = Envelope::decode(card).map_err(text)?.open().map_err(text)?;
+    match record.payload() {
+        Record::Card(Card { url, addresses, .. }) if record.header().author == from => Ok(Candidate {
+            pod: from,
+            host: host_of(url).to_owned(),
+            url: url.clone(),
+            addresses: addresses.clone(),
+        }),
+        _ => Err("the card is not the sender's own".to_owned()),
+    }
+}
+
+/// Opens a friendship register and checks that it is `from`'s yes to `me`.
+fn yes_of(from: PodId, me: PodId, friendship: Vec<u8>) -> Result<Verified<Record>, String> {
+    let record = Envelope::decode(friendship).map_err(text)?.open().map_err(text)?;
+    let header = record.header();
+    match record.payload() {
+        Record::Friendship(friendship)
+            if header.author == from && friendship.with == me && header.state == State::Live =>
+        {
+            Ok(record)
+        }
+        _ => Err("the friendship is not the sender's yes to us".to_owned()),
+    }
+}
+
+/// `http://localhost:9002` → `localhost:9002`.
+fn host_of(url: &str) -> &str {
+    url.split_once("://")
+        .map_or(url, |(_, host)| host)
+        .trim_end_matches('/')
+}
+
+pub(super) fn refusal(reason: Refusal, cause: &str) -> Response {
+    Response::refused(reason, cause)
+}
+
+fn refusal_text(reason: Refusal) -> &'static str {
+    match reason {
+        Refusal::Closed => "this pod makes no new friends",
+        Refusal::AskedOperator => "the operator of this pod has been asked",
+        Refusal::NotVouched => "no friend of this pod vouches for you",
+        Refusal::Blocked => "this pod does not want your friendship",
+        Refusal::Busy => "this pod is too busy, try again later",
+        Refusal::Malformed => "the request is not what it should be",
+        Refusal::NotAFriend => "we are not friends",
+        Refusal::Other(_) => "refused",
+    }
+}
+
+fn unexpected(response: &Response) -> String {
+    match response {
+        Response::Refused { text, .. } => text.clone(),
+        _ => "it answered another question".to_owned(),
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn stopped(error: MailboxError) -> FriendsError {
+    FriendsError::Store(format!("this pod is stopping: {error}"))
+}
+
+fn store(error: impl std::fmt::Display) -> FriendsError {
+    FriendsError::Store(error.to_string())
+}

@@ -1,0 +1,96 @@
+//! The form in which an entry of the friend list is stored, under the pod's 32 key bytes: a version byte, then
+//! canonical CBOR.
+
+use seedpod_protocol::codec::{self, CodecError};
+use seedpod_protocol::ids::{PodId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::messages::Phase;
+use super::state::{Entry, Seen};
+
+const VERSION: u8 = 1;
+
+/// More than the longest entry can be.
+const MAX_ROW: usize = 64 * 1024;
+
+/// Why a stored entry could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FriendRowError {
+    #[error("a stored friend has no version")]
+    Empty,
+    #[error("a stored friend has version {0}, this program knows {VERSION}")]
+    Newer(u8),
+    #[error("a stored friend has the unknown phase {0}")]
+    Phase(u8),
+    #[error("a stored friend is damaged: {0}")]
+    Codec(#[from] CodecError),
+    #[error("a stored friend has a key that is no pod")]
+    Key,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowV1 {
+    number: u64,
+    host: String,
+    url: String,
+    addresses: Vec<String>,
+    phase: u8,
+    score: u32,
+    since: Timestamp,
+}
+
+/// Numbers of phases on disk; a retired one keeps its line.
+const PHASES: [(u8, Phase); 7] = [
+    (1, Phase::Asking),
+    (2, Phase::AskedUs),
+    (3, Phase::Friends),
+    (4, Phase::EndedByThem),
+    (5, Phase::EndedByUs),
+    (6, Phase::Ejected),
+    (7, Phase::Blocked),
+];
+
+pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
+    let phase = PHASES
+        .iter()
+        .find(|(_, phase)| *phase == entry.phase)
+        .map_or(0, |(number, _)| *number);
+    let row = RowV1 {
+        number: entry.number,
+        host: entry.host.clone(),
+        url: entry.url.clone(),
+        addresses: entry.addresses.clone(),
+        phase,
+        score: entry.score,
+        since: entry.since,
+    };
+    [&[VERSION], codec::encode(&row).as_slice()].concat()
+}
+
+pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<(PodId, Entry), FriendRowError> {
+    let pod = key
+        .try_into()
+        .ok()
+        .and_then(|key| PodId::from_bytes(key).ok())
+        .ok_or(FriendRowError::Key)?;
+    let row: RowV1 = match row.split_first().ok_or(FriendRowError::Empty)? {
+        (&VERSION, body) => codec::decode(body, MAX_ROW)?,
+        (&found, _) => return Err(FriendRowError::Newer(found)),
+    };
+    let phase = PHASES
+        .iter()
+        .find(|(number, _)| *number == row.phase)
+        .ok_or(FriendRowError::Phase(row.phase))?
+        .1;
+    let entry = Entry {
+        number: row.number,
+        host: row.host,
+        url: row.url,
+        addresses: row.addresses,
+        phase,
+        score: row.score,
+        since: row.since,
+        seen: Seen::default(),
+    };
+    Ok((pod, entry))
+}

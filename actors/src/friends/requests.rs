@@ -1,0 +1,122 @@
+//! What other pods ask of us directly. Anybody may ask for the friend list or for friendship; the catalog is for
+//! friends.
+
+use actix::prelude::*;
+use seedpod_protocol::envelope::{Envelope, Kind, State};
+use seedpod_protocol::ids::{ObjectId, PodId};
+use seedpod_protocol::limits;
+use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
+
+use super::actor::FriendsActor;
+use super::handshake::{Diplomat, refusal};
+use super::messages::Phase;
+use crate::catalog::messages::{GetEnvelope, GetPage, GetRoots, Receive};
+use crate::swarm::RequestArrived;
+
+impl Handler<RequestArrived> for FriendsActor {
+    type Result = ();
+
+    fn handle(&mut self, arrived: RequestArrived, ctx: &mut Context<Self>) {
+        let RequestArrived { from, request, reply } = arrived;
+        let is_friend = self.state.phase(&from) == Some(Phase::Friends);
+        let diplomat = self.diplomat(ctx);
+        let hints = matches!(request, Request::ListFriends).then(|| self.hints());
+        let work = async move {
+            let response = match (request, hints) {
+                (_, Some(hints)) => Response::Friends(hints),
+                (Request::Befriend { card, friendship }, _) => diplomat.answer(from, card, friendship).await,
+                (request, _) if is_friend => diplomat.serve(from, request).await,
+                (request, _) => diplomat.turn_away(from, &request).await,
+            };
+            // The asker may have gone; it will ask again.
+            let _ = reply.send(response);
+        };
+        ctx.spawn(work.into_actor(self));
+    }
+}
+
+impl FriendsActor {
+    fn hints(&self) -> Vec<FriendHint> {
+        self.state
+            .in_phase(Phase::Friends)
+            .take(limits::FRIENDS_MAX)
+            .map(|(pod, entry)| FriendHint {
+                pod,
+                host: entry.host.clone(),
+                addresses: entry.addresses.clone(),
+            })
+            .collect()
+    }
+}
+
+impl Diplomat {
+    /// Answers a friend.
+    async fn serve(&self, from: PodId, request: Request) -> Response {
+        let catalog = &self.links.catalog;
+        match request {
+            Request::Roots => match catalog.send(GetRoots).await {
+                Ok(roots) => Response::Roots(roots),
+                Err(_) => stopping(),
+            },
+            Request::Pull { author, after } => match catalog.send(GetPage { author, after }).await {
+                Ok(Ok(page)) => Response::Page {
+                    envelopes: page.envelopes,
+                    more: page.more,
+                },
+                Ok(Err(_)) => refusal(Refusal::Busy, "our disk does not answer"),
+                Err(_) => stopping(),
+            },
+            Request::Tell { envelopes } => {
+                let verified = self
+                    .links
+                    .swarm
+                    .verify(envelopes)
+                    .await
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                match catalog
+                    .send(Receive {
+                        from,
+                        envelopes: verified,
+                    })
+                    .await
+                {
+                    Ok(Ok(applied)) => Response::Told {
+                        applied: u32::try_from(applied).unwrap_or(u32::MAX),
+                    },
+                    Ok(Err(_)) => refusal(Refusal::Busy, "our disk does not answer"),
+                    Err(_) => stopping(),
+                }
+            }
+            Request::Befriend { .. } | Request::ListFriends => {
+                refusal(Refusal::Malformed, "answered elsewhere")
+            }
+        }
+    }
+
+    /// Answers a pod that is no friend. One that was a friend, and asks because it does not know that we ended
+    /// the friendship, gets our signed no instead of what it asked for.
+    async fn turn_away(&self, from: PodId, request: &Request) -> Response {
+        if matches!(request, Request::Roots | Request::Pull { .. }) {
+            let no = GetEnvelope {
+                author: self.links.me,
+                kind: Kind::FRIENDSHIP,
+                object: ObjectId::from(from),
+            };
+            if let Ok(Some(bytes)) = self.links.catalog.send(no).await
+                && Envelope::decode(bytes.clone()).is_ok_and(|no| no.header().state == State::Withdrawn)
+            {
+                return Response::Page {
+                    envelopes: vec![bytes],
+                    more: false,
+                };
+            }
+        }
+        refusal(Refusal::NotAFriend, "we are not friends")
+    }
+}
+
+fn stopping() -> Response {
+    refusal(Refusal::Busy, "this pod is stopping")
+}

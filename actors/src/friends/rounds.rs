@@ -1,0 +1,118 @@
+//! Rounds: asking every friend what we miss, and keeping the score.
+//!
+//! Friends are asked every sync interval, a fraction of a round. Once a round has passed the next result counts for
+//! the score. A friend that does not answer has its host resolved again: addresses may change.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use seedpod_protocol::ids::PodId;
+use tracing::{debug, info};
+
+use super::actor::FriendsActor;
+use super::handshake::Diplomat;
+use super::messages::{Phase, ResolveHost};
+use super::state::RoundResult;
+use crate::catalog::catchup::CatchUp;
+
+/// Asks one friend at once, out of turn.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct SyncNow(pub(super) PodId);
+
+/// How often friends are asked, given how long a round is.
+pub(super) fn sync_interval(round: Duration) -> Duration {
+    (round / 5).clamp(Duration::from_secs(1), Duration::from_secs(30))
+}
+
+impl FriendsActor {
+    /// Asks all friends who are not being asked already.
+    pub(super) fn sync_all(&mut self, ctx: &mut Context<Self>) {
+        let counts = self.last_round.elapsed() >= self.options.round;
+        if counts {
+            self.last_round = Instant::now();
+        }
+        for (pod, addresses) in self.state.begin_round() {
+            self.sync(pod, addresses, counts, ctx);
+        }
+    }
+
+    fn sync(&mut self, pod: PodId, addresses: Vec<String>, counts: bool, ctx: &mut Context<Self>) {
+        let diplomat = self.diplomat(ctx);
+        ctx.spawn(async move { diplomat.sync(pod, addresses, counts).await }.into_actor(self));
+    }
+}
+
+impl Handler<SyncNow> for FriendsActor {
+    type Result = ();
+
+    fn handle(&mut self, SyncNow(pod): SyncNow, ctx: &mut Context<Self>) {
+        if let Some(addresses) = self.state.begin_round_with(&pod) {
+            self.sync(pod, addresses, false, ctx);
+        }
+    }
+}
+
+impl Diplomat {
+    async fn sync(&self, pod: PodId, addresses: Vec<String>, counts: bool) {
+        let caught_up = self.links.catalog.send(CatchUp { with: pod, addresses }).await;
+        let (result, trouble) = match caught_up {
+            Ok(Ok(caught_up)) => {
+                if caught_up.applied > 0 {
+                    debug!(pod = %pod.short(), applied = caught_up.applied, "caught up");
+                }
+                (
+                    RoundResult::Reached {
+                        acknowledged: caught_up.acknowledged,
+                    },
+                    None,
+                )
+            }
+            Ok(Err(error)) => (RoundResult::Failed, Some(error.to_string())),
+            // The catalog is gone, and so will this pod be.
+            Err(_) => return,
+        };
+        let failed = result == RoundResult::Failed;
+        let ended = self
+            .with(move |friends, now| friends.round_ended(&pod, result, trouble, counts, now))
+            .await;
+        if counts {
+            self.save(pod).await;
+        }
+        if ended.unwrap_or(false) {
+            info!(pod = %pod.short(), "friend ejected: it was unreachable for too long");
+            if let Err(error) = self.part(&[pod], Some(Phase::Ejected)).await {
+                info!(%error, "the ejected friend could not be let go");
+            }
+        } else if failed && counts {
+            self.resolve_again(pod).await;
+        }
+    }
+
+    /// Asks a friend's host who and where it is now.
+    async fn resolve_again(&self, pod: PodId) {
+        let Ok(Some(url)) = self
+            .with(move |friends, _| friends.get(&pod).map(|entry| entry.url.clone()))
+            .await
+        else {
+            return;
+        };
+        let Ok(Ok(resolved)) = self.links.resolver.send(ResolveHost { host: url }).await else {
+            return;
+        };
+        if resolved.pod != pod {
+            return;
+        }
+        if self
+            .with(move |friends, _| friends.moved(&resolved))
+            .await
+            .unwrap_or(false)
+        {
+            info!(pod = %pod.short(), "a friend has moved");
+            self.save(pod).await;
+            if let Err(error) = self.tell_swarm().await {
+                debug!(%error, "the swarm does not know the new address yet");
+            }
+        }
+    }
+}
