@@ -32,6 +32,21 @@ pub struct VideoEntry {
     pub record: Verified<Record>,
 }
 
+impl VideoEntry {
+    /// The host of its origin (`localhost:9001`), once its profile is known.
+    pub fn host(&self) -> Option<&str> {
+        self.profile.as_deref().map(host_of)
+    }
+}
+
+/// The host in a pod's public URL.
+fn host_of(profile: &Profile) -> &str {
+    profile
+        .url
+        .split_once("://")
+        .map_or(profile.url.as_str(), |(_, host)| host)
+}
+
 /// A channel as people see it.
 #[derive(Debug, Clone)]
 pub struct ChannelEntry {
@@ -47,6 +62,13 @@ pub struct ChannelEntry {
     pub channel: Channel,
     /// Its origin's profile, as for videos.
     pub profile: Option<Arc<Profile>>,
+}
+
+impl ChannelEntry {
+    /// The host it lives on, once that pod's profile is known.
+    pub fn host(&self) -> Option<&str> {
+        self.profile.as_deref().map(host_of)
+    }
 }
 
 /// One page of a list and how many rows there are in all.
@@ -90,7 +112,7 @@ pub struct Sort {
 }
 
 /// Which videos a list shows. The default shows every public one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VideoFilter {
     /// Words that must all occur in the name, description, tags, channel or host, without regard to case.
     pub text: Option<String>,
@@ -114,6 +136,13 @@ pub struct VideoFilter {
     pub owner: Option<String>,
     /// Only videos of this channel.
     pub channel: Option<ChannelId>,
+}
+
+impl VideoFilter {
+    /// Whether every public video passes.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Asks for a page of videos.

@@ -1,0 +1,283 @@
+//! Lists, filters, orders and what leaves them.
+
+use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
+use seedpod_protocol::ids::Timestamp;
+use seedpod_protocol::keys::PodKey;
+use seedpod_protocol::records::VideoFile;
+
+use super::*;
+
+const NEWEST: Sort = Sort {
+    key: SortKey::PublishedAt,
+    descending: true,
+};
+
+fn key(seed: u8) -> PodKey {
+    PodKey::from_seed(&[seed; 32])
+}
+
+fn stamp(seq: u64) -> Stamp {
+    Stamp {
+        epoch: Epoch {
+            counter: 1,
+            tag: [0; 8],
+        },
+        seq,
+    }
+}
+
+fn held(author: &PodKey, seq: u64, draft: Draft) -> HeldRecord {
+    HeldRecord {
+        record: draft.sign(author, stamp(seq)).expect("within the limits"),
+        number: seq,
+        received_at: Timestamp::EPOCH,
+        via: author.id(),
+    }
+}
+
+fn channel() -> Channel {
+    Channel {
+        nonce: [7; 16],
+        name: "root_channel".to_owned(),
+        display_name: "Open Networks".to_owned(),
+        description: String::new(),
+        owner: "root".to_owned(),
+        created_at: Timestamp::from_millis(1),
+    }
+}
+
+fn video(author: &PodKey, number: u8, name: &str) -> Video {
+    Video {
+        nonce: [number; 16],
+        channel: channel().id(&author.id()),
+        owner: "root".to_owned(),
+        name: name.to_owned(),
+        description: None,
+        category: Some(u16::from(number)),
+        licence: None,
+        language: None,
+        nsfw: false,
+        tags: vec![format!("tag{number}")],
+        support: None,
+        comments_enabled: true,
+        download_enabled: true,
+        privacy: Privacy::Public,
+        duration: u32::from(number) * 10,
+        created_at: Timestamp::from_millis(u64::from(number)),
+        published_at: Timestamp::from_millis(u64::from(number)),
+        updated_at: Timestamp::from_millis(u64::from(number)),
+        originally_published_at: None,
+        thumbnail: None,
+        preview: None,
+        files: vec![VideoFile {
+            info_hash: InfoHash::from_bytes([number; 20]),
+            size: 1000,
+            resolution: 720,
+            width: 1280,
+            height: 720,
+            fps: 25,
+            extension: "mp4".to_owned(),
+            piece_length: 16 * 1024,
+        }],
+    }
+}
+
+fn show(model: &mut ReadModel, author: &PodKey, seq: u64, video: Video) -> VideoId {
+    let id = video.id(&author.id());
+    model.apply(&held(
+        author,
+        seq,
+        Draft::live(&author.id(), Record::Video(video)).expect("a video"),
+    ));
+    model.check();
+    id
+}
+
+/// Three videos of this pod, the second one unlisted, and one of a friend.
+fn model() -> (ReadModel, PodKey, PodKey) {
+    let (me, friend) = (key(1), key(2));
+    let mut model = ReadModel::new(me.id());
+    for author in [&me, &friend] {
+        let draft = Draft::live(&author.id(), Record::Channel(channel())).expect("a channel");
+        model.apply(&held(author, 90, draft));
+    }
+    show(&mut model, &me, 1, video(&me, 1, "Alpha and the sea"));
+    show(
+        &mut model,
+        &me,
+        2,
+        Video {
+            privacy: Privacy::Unlisted,
+            ..video(&me, 2, "Beta")
+        },
+    );
+    show(
+        &mut model,
+        &me,
+        3,
+        Video {
+            nsfw: true,
+            ..video(&me, 3, "gamma")
+        },
+    );
+    show(&mut model, &friend, 4, video(&friend, 4, "Delta by the sea"));
+    let profile = Profile {
+        name: "pod-2".to_owned(),
+        description: String::new(),
+        email: None,
+        url: "http://localhost:9002".to_owned(),
+    };
+    model.apply(&held(
+        &friend,
+        91,
+        Draft::live(&friend.id(), Record::Profile(profile)).expect("a profile"),
+    ));
+    model.check();
+    (model, me, friend)
+}
+
+fn names(model: &ReadModel, filter: VideoFilter, sort: Sort) -> Vec<String> {
+    let page = model.videos(&filter, sort, 0, 100);
+    assert_eq!(page.total, page.rows.len());
+    page.rows.iter().map(|entry| entry.video.name.clone()).collect()
+}
+
+#[test]
+fn public_videos_are_listed_newest_first() {
+    let (model, ..) = model();
+    assert_eq!(
+        names(&model, VideoFilter::default(), NEWEST),
+        ["Delta by the sea", "gamma", "Alpha and the sea"]
+    );
+    let by_name = Sort {
+        key: SortKey::Name,
+        descending: false,
+    };
+    assert_eq!(
+        names(&model, VideoFilter::default(), by_name),
+        ["Alpha and the sea", "Delta by the sea", "gamma"]
+    );
+}
+
+#[test]
+fn a_page_tells_the_total() {
+    let (model, ..) = model();
+    let page = model.videos(&VideoFilter::default(), NEWEST, 1, 1);
+    assert_eq!((page.total, page.rows.len()), (3, 1));
+    assert_eq!(page.rows[0].video.name, "gamma");
+    assert!(
+        model
+            .videos(&VideoFilter::default(), NEWEST, 9, 5)
+            .rows
+            .is_empty()
+    );
+}
+
+#[test]
+fn filters_narrow() {
+    let (model, ..) = model();
+    let list = |filter| names(&model, filter, NEWEST);
+    let text = |text: &str| VideoFilter {
+        text: Some(text.to_owned()),
+        ..VideoFilter::default()
+    };
+    assert_eq!(list(text("SEA")), ["Delta by the sea", "Alpha and the sea"]);
+    assert_eq!(
+        list(text("sea localhost:9002")),
+        ["Delta by the sea"],
+        "the host is searched, once it is known"
+    );
+    assert_eq!(list(text("open networks")).len(), 3, "so is the channel");
+    assert_eq!(
+        list(VideoFilter {
+            is_local: Some(false),
+            ..VideoFilter::default()
+        }),
+        ["Delta by the sea"]
+    );
+    assert_eq!(
+        list(VideoFilter {
+            nsfw: Some(true),
+            ..VideoFilter::default()
+        }),
+        ["gamma"]
+    );
+    assert_eq!(
+        list(VideoFilter {
+            categories: vec![1, 9],
+            ..VideoFilter::default()
+        }),
+        ["Alpha and the sea"]
+    );
+    let tags = VideoFilter {
+        tags_one_of: vec!["TAG4".to_owned(), "tag9".to_owned()],
+        ..VideoFilter::default()
+    };
+    assert_eq!(list(tags), ["Delta by the sea"]);
+    let host = VideoFilter {
+        host: Some("localhost:9002".to_owned()),
+        ..VideoFilter::default()
+    };
+    assert_eq!(list(host), ["Delta by the sea"]);
+}
+
+#[test]
+fn owners_see_what_is_unlisted_and_others_find_it_by_its_link_alone() {
+    let (model, me, _) = model();
+    let own = VideoFilter {
+        owner: Some("root".to_owned()),
+        ..VideoFilter::default()
+    };
+    assert_eq!(names(&model, own, NEWEST), ["gamma", "Beta", "Alpha and the sea"]);
+    let id = video(&me, 2, "Beta").id(&me.id());
+    assert!(model.video(VideoKey::Id(id)).is_some());
+    assert!(model.video(VideoKey::Number(2)).is_some());
+}
+
+#[test]
+fn an_update_replaces_and_a_removal_hides() {
+    let (mut model, me, _) = model();
+    let id = show(&mut model, &me, 50, video(&me, 1, "Alpha, renamed"));
+    assert_eq!(
+        model.video(VideoKey::Id(id)).expect("shown").video.name,
+        "Alpha, renamed"
+    );
+    assert_eq!(model.totals().videos, 3);
+    model.apply(&held(
+        &me,
+        51,
+        Draft::removed(seedpod_protocol::envelope::Kind::VIDEO, id.into()),
+    ));
+    model.check();
+    assert!(model.video(VideoKey::Id(id)).is_none());
+    assert!(model.video_with(&InfoHash::from_bytes([1; 20])).is_none());
+    assert_eq!(model.totals().videos, 2);
+}
+
+#[test]
+fn a_friend_leaves_with_everything() {
+    let (mut model, _, friend) = model();
+    model.forget_author(&friend.id());
+    model.check();
+    assert_eq!(
+        names(&model, VideoFilter::default(), NEWEST),
+        ["gamma", "Alpha and the sea"]
+    );
+    assert!(model.profile(&friend.id()).is_none());
+    assert_eq!(model.channels(None, 0, 10).total, 1);
+}
+
+#[test]
+fn channels_are_found_by_handle_here_and_with_a_host_elsewhere() {
+    let (model, me, friend) = model();
+    let find = |host: Option<&str>| {
+        let key = ChannelKey::Handle {
+            name: "root_channel".to_owned(),
+            host: host.map(str::to_owned),
+        };
+        model.channel(&key).map(|channel| channel.origin)
+    };
+    assert_eq!(find(None), Some(me.id()));
+    assert_eq!(find(Some("localhost:9002")), Some(friend.id()));
+    assert_eq!(find(Some("localhost:9009")), None);
+}
