@@ -1,3 +1,18 @@
-//! The accounts room.
+//! The people of this pod: users, their channels, their sessions.
+//!
+//! Passwords are hashed with argon2id, at most a few at once, on blocking threads. Tokens are random and opaque; only
+//! their hashes are stored, so a stolen disk opens no session. A user and its channels are written in the same
+//! transaction as the channel's record: neither exists without the other.
+//!
+//! - [`state`] holds users and sessions and decides who may come in; pure.
+//! - [`passwords`] hashes and compares; [`actor`] is the shell.
+//!
+//! The room does not know what a cookie or a header is.
 
+pub mod actor;
 pub mod messages;
+mod passwords;
+mod records;
+mod state;
+
+pub use actor::{AccountsActor, FirstUser, open};

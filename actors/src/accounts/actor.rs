@@ -1,0 +1,428 @@
+//! The shell of the accounts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use seedpod_protocol::envelope::{Kind, State, Verified};
+use seedpod_protocol::ids::{ChannelId, ContentHash, ObjectId, PodId};
+use seedpod_protocol::records::{Channel, Record};
+
+use super::messages::{
+    AccountsError, Authenticate, CreateChannel, GetOAuthClient, Login, Logout, OAuthClient, Refresh, Role,
+    Secret, Tokens, User,
+};
+use super::passwords::Passwords;
+use super::records;
+use super::state::{
+    ACCESS_LIFE, Account, Accounts, REFRESH_LIFE, SessionChange, TokenHashes, check_handle, field,
+};
+use crate::catalog::CatalogActor;
+use crate::catalog::messages::Publish;
+use crate::clock;
+use crate::store::{Store, StoreError, Transaction, tables};
+use crate::supervise::Lifeline;
+
+/// Messages that may wait; askers wait with them.
+const MAILBOX: usize = 256;
+
+/// Random bytes of a token.
+const TOKEN_LEN: usize = 32;
+
+/// Channels a user may have.
+const MAX_CHANNELS: usize = 100;
+
+/// The first user: the administrator, made at the first start.
+#[derive(Debug, Clone)]
+pub struct FirstUser {
+    /// Usually `root`.
+    pub username: String,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// A configured password knows no length rule; without one a password is made up.
+    pub password: Option<Secret>,
+}
+
+/// The actor that owns users and sessions.
+pub struct AccountsActor {
+    me: PodId,
+    state: Accounts,
+    handles: HashSet<String>,
+    client: OAuthClient,
+    passwords: Passwords,
+    store: Store,
+    catalog: Addr<CatalogActor>,
+    _lifeline: Lifeline,
+}
+
+/// Reads users and sessions from the store and makes the first user if there is none.
+///
+/// Answers the actor, ready to be started, and the password that was made up, to be shown once.
+///
+/// # Errors
+/// When the store fails, or holds something that this program cannot read, or the first user cannot be made.
+pub async fn open(
+    me: PodId,
+    first: FirstUser,
+    store: Store,
+    catalog: Addr<CatalogActor>,
+    lifeline: Lifeline,
+) -> Result<(AccountsActor, Option<Secret>), AccountsError> {
+    let passwords = Passwords::new();
+    let mut state = Accounts::default();
+    let mut handles = HashSet::new();
+    for row in store.scan_prefix(tables::USERS, &[]) {
+        let (_, value) = row.map_err(failed)?;
+        state.put(records::decode_account(&value).map_err(failed)?);
+    }
+    for row in store.scan_prefix(tables::TOKENS, &[]) {
+        let (key, value) = row.map_err(failed)?;
+        let access: [u8; ContentHash::LEN] = key.as_slice().try_into().map_err(failed)?;
+        state.restore_session(
+            ContentHash::from_bytes(access),
+            records::decode_session(&value).map_err(failed)?,
+        );
+    }
+    for row in store.scan_prefix(tables::CHANNEL_HANDLES, &[]) {
+        let (key, _) = row.map_err(failed)?;
+        handles.insert(String::from_utf8_lossy(&key).into_owned());
+    }
+    let client = oauth_client(&store).await.map_err(failed)?;
+    let mut actor = AccountsActor {
+        me,
+        state,
+        handles,
+        client,
+        passwords,
+        store,
+        catalog,
+        _lifeline: lifeline,
+    };
+    let made_up = actor.ensure_first_user(first).await?;
+    Ok((actor, made_up))
+}
+
+impl AccountsActor {
+    async fn ensure_first_user(&mut self, first: FirstUser) -> Result<Option<Secret>, AccountsError> {
+        let FirstUser {
+            username,
+            email,
+            password,
+        } = first;
+        if self.state.account(&username).is_some() {
+            return Ok(None);
+        }
+        let made_up = password.is_none().then(|| Secret(random_text::<12>()));
+        let password = password
+            .or_else(|| made_up.clone())
+            .unwrap_or_else(|| Secret(random_text::<12>()));
+        let account = Account {
+            number: self.state.next_number(),
+            username: username.clone(),
+            email,
+            role: Role::Administrator,
+            video_quota: None,
+            created_at: clock::now(),
+            password_hash: self.passwords.hash(password).await?,
+            channels: Vec::new(),
+        };
+        let (channel, publish) = self.new_channel(
+            &account,
+            format!("{username}_channel"),
+            format!("Main {username} channel"),
+            None,
+        );
+        let handle = channel.name.clone();
+        let account = with_channel(account, &publish);
+        let publish = self.along(publish, &account, &handle);
+        self.catalog
+            .send(publish)
+            .await
+            .map_err(failed)?
+            .map_err(failed)?;
+        self.handles.insert(handle);
+        self.state.put(account);
+        Ok(made_up)
+    }
+
+    fn new_channel(
+        &self,
+        account: &Account,
+        name: String,
+        display_name: String,
+        description: Option<String>,
+    ) -> (Channel, Publish) {
+        let nonce: [u8; 16] = rand::random();
+        let channel = Channel {
+            nonce,
+            name,
+            display_name,
+            description: description.unwrap_or_default(),
+            owner: account.username.clone(),
+            created_at: clock::now(),
+        };
+        let publish = Publish {
+            kind: Kind::CHANNEL,
+            object: ObjectId::from(ChannelId::derive(&self.me, &nonce)),
+            state: State::Live,
+            payload: Record::Channel(channel.clone()),
+            along: Transaction::new(),
+        };
+        (channel, publish)
+    }
+
+    /// Writes the user and the handle in the same transaction as the channel's record.
+    fn along(&self, mut publish: Publish, account: &Account, handle: &str) -> Publish {
+        publish.along = account_row(account);
+        publish
+            .along
+            .put(tables::CHANNEL_HANDLES, handle.as_bytes().to_vec(), vec![1]);
+        publish
+    }
+
+    /// Tokens that open nothing until the change is on disk.
+    fn issue(&self, change: SessionChange, tokens: Tokens, user: Arc<User>) -> ResponseFuture<LoginResult> {
+        let store = self.store.clone();
+        Box::pin(async move {
+            store.commit(session_rows(&change)).await.map_err(failed)?;
+            Ok((tokens, user))
+        })
+    }
+}
+
+type LoginResult = Result<(Tokens, Arc<User>), AccountsError>;
+
+impl Actor for AccountsActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Login> for AccountsActor {
+    type Result = ResponseActFuture<Self, LoginResult>;
+
+    fn handle(&mut self, Login { username, password }: Login, _: &mut Context<Self>) -> Self::Result {
+        let hash = self
+            .state
+            .account(&username)
+            .map(|account| account.password_hash.clone());
+        let passwords = self.passwords.clone();
+        let compared = async move { passwords.matches(password, hash).await };
+        Box::pin(compared.into_actor(self).then(move |matches, actor, _| {
+            let begun = match matches {
+                Ok(true) => actor.state.user(&username).map(|user| {
+                    let (tokens, hashes) = fresh_tokens();
+                    (actor.state.begin(&username, hashes, clock::now()), tokens, user)
+                }),
+                Ok(false) => Err(AccountsError::WrongCredentials),
+                Err(error) => Err(error),
+            };
+            let answer: ResponseFuture<LoginResult> = match begun {
+                Ok((change, tokens, user)) => actor.issue(change, tokens, user),
+                Err(error) => Box::pin(async move { Err(error) }),
+            };
+            answer.into_actor(actor)
+        }))
+    }
+}
+
+impl Handler<Refresh> for AccountsActor {
+    type Result = ResponseFuture<LoginResult>;
+
+    fn handle(&mut self, Refresh(token): Refresh, _: &mut Context<Self>) -> Self::Result {
+        let (tokens, hashes) = fresh_tokens();
+        let refreshed = self
+            .state
+            .refresh(&hash_of(&token), hashes, clock::now())
+            .and_then(|(username, change)| Ok((change, self.state.user(&username)?)));
+        match refreshed {
+            Ok((change, user)) => self.issue(change, tokens, user),
+            Err(error) => Box::pin(async move { Err(error) }),
+        }
+    }
+}
+
+impl Handler<Logout> for AccountsActor {
+    type Result = ResponseFuture<Result<(), AccountsError>>;
+
+    fn handle(&mut self, Logout(token): Logout, _: &mut Context<Self>) -> Self::Result {
+        let ended = self.state.end(&hash_of(&token));
+        let store = self.store.clone();
+        Box::pin(async move { store.commit(session_rows(&ended?)).await.map_err(failed) })
+    }
+}
+
+impl Handler<Authenticate> for AccountsActor {
+    type Result = Result<Arc<User>, AccountsError>;
+
+    fn handle(&mut self, Authenticate(token): Authenticate, _: &mut Context<Self>) -> Self::Result {
+        self.state.authenticate(&hash_of(&token), clock::now())
+    }
+}
+
+impl Handler<GetOAuthClient> for AccountsActor {
+    type Result = MessageResult<GetOAuthClient>;
+
+    fn handle(&mut self, _: GetOAuthClient, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.client.clone())
+    }
+}
+
+impl Handler<CreateChannel> for AccountsActor {
+    type Result = ResponseActFuture<Self, Result<Verified<Record>, AccountsError>>;
+
+    fn handle(&mut self, create: CreateChannel, _: &mut Context<Self>) -> Self::Result {
+        let prepared = self.prepare_channel(create);
+        let catalog = self.catalog.clone();
+        let written = async move {
+            let (publish, username, handle) = prepared?;
+            let channel = ChannelId::try_from(publish.object).map_err(failed)?;
+            let result = match catalog.send(publish).await {
+                Ok(result) => result.map_err(failed),
+                Err(error) => Err(failed(error)),
+            };
+            Ok((result, username, handle, channel))
+        };
+        Box::pin(
+            written
+                .into_actor(self)
+                .map(|written: Result<_, AccountsError>, actor, _| {
+                    let (result, username, handle, channel) = written?;
+                    match &result {
+                        Ok(_) => {
+                            if let Some(mut account) = actor.state.account(&username).cloned() {
+                                account.channels.push(channel);
+                                actor.state.put(account);
+                            }
+                        }
+                        Err(_) => {
+                            actor.handles.remove(&handle);
+                        }
+                    }
+                    result
+                }),
+        )
+    }
+}
+
+impl AccountsActor {
+    /// Checks a new channel and takes its handle, so that no other can have it meanwhile.
+    fn prepare_channel(&mut self, create: CreateChannel) -> Result<(Publish, String, String), AccountsError> {
+        let CreateChannel {
+            username,
+            name,
+            display_name,
+            description,
+        } = create;
+        check_handle(&name)?;
+        let length = display_name.chars().count();
+        if display_name.trim().is_empty() || length > 120 {
+            return Err(field("displayName", "must have 1 to 120 characters"));
+        }
+        if description
+            .as_ref()
+            .is_some_and(|description| description.chars().count() > 1000)
+        {
+            return Err(field("description", "must have at most 1000 characters"));
+        }
+        let account = self
+            .state
+            .account(&username)
+            .cloned()
+            .ok_or(AccountsError::UnknownUser(username.clone()))?;
+        if account.channels.len() >= MAX_CHANNELS {
+            return Err(field("name", "you have as many channels as one may have"));
+        }
+        if !self.handles.insert(name.clone()) {
+            return Err(AccountsError::ChannelTaken(name));
+        }
+        let (_, publish) = self.new_channel(&account, name.clone(), display_name, description);
+        let account = with_channel(account, &publish);
+        Ok((self.along(publish, &account, &name), username, name))
+    }
+}
+
+fn with_channel(mut account: Account, publish: &Publish) -> Account {
+    account.channels.extend(ChannelId::try_from(publish.object));
+    account
+}
+
+fn fresh_tokens() -> (Tokens, TokenHashes) {
+    let (access, refresh) = (
+        Secret(random_text::<TOKEN_LEN>()),
+        Secret(random_text::<TOKEN_LEN>()),
+    );
+    let hashes = TokenHashes {
+        access: hash_of(&access),
+        refresh: hash_of(&refresh),
+    };
+    let tokens = Tokens {
+        access,
+        refresh,
+        expires_in: ACCESS_LIFE.as_secs(),
+        refresh_expires_in: REFRESH_LIFE.as_secs(),
+    };
+    (tokens, hashes)
+}
+
+fn random_text<const BYTES: usize>() -> String {
+    let bytes: [u8; BYTES] = rand::random();
+    BASE64URL_NOPAD.encode(&bytes)
+}
+
+fn hash_of(token: &Secret) -> ContentHash {
+    ContentHash::of(token.0.as_bytes())
+}
+
+fn account_row(account: &Account) -> Transaction {
+    let mut transaction = Transaction::new();
+    transaction.put(
+        tables::USERS,
+        account.username.as_bytes().to_vec(),
+        records::encode_account(account),
+    );
+    transaction
+}
+
+fn session_rows(change: &SessionChange) -> Transaction {
+    let mut transaction = Transaction::new();
+    for access in &change.ended {
+        transaction.delete(tables::TOKENS, access.as_bytes().to_vec());
+    }
+    if let Some((access, session)) = &change.begun {
+        transaction.put(
+            tables::TOKENS,
+            access.as_bytes().to_vec(),
+            records::encode_session(session),
+        );
+    }
+    transaction
+}
+
+/// The application's id and secret, made once and kept, so that scripts that remember them go on working.
+async fn oauth_client(store: &Store) -> Result<OAuthClient, StoreError> {
+    const ROW: &[u8] = b"oauth-client";
+    let seed = match store.get(tables::META, ROW)? {
+        Some(row) => row,
+        None => {
+            let seed: [u8; 32] = rand::random();
+            let mut transaction = Transaction::new();
+            transaction.put(tables::META, ROW, seed.to_vec());
+            store.commit(transaction).await?;
+            seed.to_vec()
+        }
+    };
+    let text = HEXLOWER.encode(&seed);
+    let (id, secret) = text.split_at(text.len() / 2);
+    Ok(OAuthClient {
+        id: id.to_owned(),
+        secret: secret.to_owned(),
+    })
+}
+
+fn failed(error: impl std::fmt::Display) -> AccountsError {
+    AccountsError::Store(error.to_string())
+}
