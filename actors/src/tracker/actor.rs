@@ -10,12 +10,15 @@ use seedpod_protocol::tracker::ClientMessage;
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::admission::{Admission, AdmissionChange};
 use super::messages::{
     Admit, Connect, Disconnect, GetStats, GetSwarm, Incoming, SocketId, SwarmSize, TooMany, Withdraw,
 };
 use super::metrics::TrackerMetrics;
 use super::state::{Effect, Tracker, TrackerConfig};
 use super::stats::{Stats, Totals};
+use crate::catalog::messages::Changed;
+use crate::supervise::Lifeline;
 
 /// How many messages wait for the tracker before senders wait themselves.
 const MAILBOX_CAPACITY: usize = 1024;
@@ -29,6 +32,8 @@ pub struct TrackerActor {
     rng: StdRng,
     metrics: TrackerMetrics,
     reported: Totals,
+    admission: Admission,
+    _lifeline: Option<Lifeline>,
 }
 
 impl TrackerActor {
@@ -41,6 +46,17 @@ impl TrackerActor {
             rng: StdRng::from_os_rng(),
             metrics,
             reported: Totals::default(),
+            admission: Admission::default(),
+            _lifeline: None,
+        }
+    }
+
+    /// The same tracker, whose end is noticed.
+    #[must_use]
+    pub fn with_lifeline(self, lifeline: Lifeline) -> Self {
+        Self {
+            _lifeline: Some(lifeline),
+            ..self
         }
     }
 
@@ -113,6 +129,19 @@ impl Handler<Disconnect> for TrackerActor {
     fn handle(&mut self, disconnect: Disconnect, _: &mut Self::Context) {
         self.state.disconnect(disconnect.socket);
         self.outboxes.remove(&disconnect.socket);
+        self.report();
+    }
+}
+
+impl Handler<Changed> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, changed: Changed, _: &mut Self::Context) {
+        for change in changed.changes.iter() {
+            let AdmissionChange { admit, withdraw } = self.admission.follow(change);
+            self.state.admit(admit);
+            self.state.withdraw(withdraw);
+        }
         self.report();
     }
 }

@@ -1,8 +1,8 @@
 //! The tracker room: who is in which swarm, and the offers and answers by which browsers of one swarm connect.
 //!
 //! It owns swarms per info hash, sockets as numbers with an outbox each, and the admitted info hashes. It does not know
-//! HTTP, WebSockets or video: `web` holds the sockets and hands texts over, the composition root tells which torrents are
-//! [admitted](messages::Admit).
+//! HTTP or WebSockets: `web` holds the sockets and hands texts over. Torrents are admitted with the live videos of the
+//! catalog, whose changes it hears, or by [hand](messages::Admit).
 //!
 //! Rules:
 //! - A socket takes part in a torrent as one peer, and a peer belongs to one socket; when the socket closes, its peers
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod state;
 pub mod stats;
 
+mod admission;
 mod swarm;
 
 pub use actor::TrackerActor;
