@@ -5,6 +5,7 @@ use actix::{Actor, Context, Handler, MessageResult};
 use super::messages::{Forget, GetCarried, GetTotals, Served};
 use super::metrics::SeederMetrics;
 use super::state::Seeder;
+use crate::supervise::Lifeline;
 
 /// How many reports wait before further ones are lost.
 const MAILBOX_CAPACITY: usize = 1024;
@@ -13,6 +14,7 @@ const MAILBOX_CAPACITY: usize = 1024;
 pub struct SeederActor {
     state: Seeder,
     metrics: SeederMetrics,
+    _lifeline: Option<Lifeline>,
 }
 
 impl SeederActor {
@@ -22,6 +24,16 @@ impl SeederActor {
         Self {
             state: Seeder::default(),
             metrics,
+            _lifeline: None,
+        }
+    }
+
+    /// The same seeder, whose end is noticed.
+    #[must_use]
+    pub fn with_lifeline(self, lifeline: Lifeline) -> Self {
+        Self {
+            _lifeline: Some(lifeline),
+            ..self
         }
     }
 }
