@@ -136,7 +136,7 @@ pub async fn poster(path: &Path, probe: &Probe, video: &VideoId, tools: &MediaTo
                 Ok(png) => match tokio::task::spawn_blocking(move || decode(&png)).await {
                     Ok(Ok(poster)) => return poster,
                     Ok(Err(error)) => {
-                        tracing::warn!(video = %video, %error, "ffmpeg gave a frame that is no image")
+                        tracing::warn!(video = %video, %error, "ffmpeg gave a frame that is no image");
                     }
                     Err(error) => tracing::warn!(video = %video, %error, "a frame could not be decoded"),
                 },

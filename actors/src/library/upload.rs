@@ -57,18 +57,31 @@ impl From<io::Error> for UploadError {
 #[derive(Debug)]
 pub struct Received {
     pub(super) file: TemporaryFile,
-    /// Its size in bytes; never 0.
-    pub size: u64,
-    /// How long a piece is, in bytes.
-    pub piece_length: u32,
-    /// The hashes of its pieces.
-    pub pieces: Pieces,
+    /// Never 0.
+    pub(super) size: u64,
+    pub(super) piece_length: u32,
+    pub(super) pieces: Pieces,
 }
 
 impl Received {
     /// Where the file lies at present; it has no other name yet.
     pub fn path(&self) -> &Path {
         self.file.path()
+    }
+
+    /// Its size in bytes; never 0.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How long a piece is, in bytes.
+    pub fn piece_length(&self) -> u32 {
+        self.piece_length
+    }
+
+    /// The hashes of its pieces.
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
     }
 }
 
