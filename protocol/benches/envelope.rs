@@ -52,8 +52,10 @@ fn envelopes(c: &mut Criterion) {
                 .unwrap()
         });
     });
-    group.bench_function("canonical check", |b| {
-        b.iter(|| codec::check(black_box(&bytes), limits::ENVELOPE_MAX).unwrap());
+    // The body stands between four bytes of heads and the 66 of the signature.
+    let body = &bytes[4..bytes.len() - 66];
+    group.bench_function("canonical check of the body", |b| {
+        b.iter(|| codec::check(black_box(body), limits::ENVELOPE_MAX).unwrap());
     });
     group.finish();
 }
