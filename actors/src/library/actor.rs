@@ -25,6 +25,7 @@ use super::sweep::{self, OpenError};
 use super::workshop::{Edited, Workshop};
 use crate::catalog::messages::{Changed, Publish};
 use crate::store::Store;
+use crate::supervise::Lifeline;
 
 /// How many messages wait; a sender that waits for its answer waits for room too.
 const MAILBOX: usize = 256;
@@ -50,6 +51,8 @@ pub struct LibraryOptions {
     pub fetcher: Recipient<FetchFile>,
     /// What is counted.
     pub metrics: LibraryMetrics,
+    /// Reports the end of the room.
+    pub lifeline: Lifeline,
 }
 
 /// The library. Subscribe it to the catalog ([`Changed`]), let the catalog replay, then say [`CatalogReplayed`].
@@ -59,6 +62,7 @@ pub struct LibraryActor {
     metrics: LibraryMetrics,
     waiters: HashMap<CachedFile, Vec<oneshot::Sender<bool>>>,
     opened: SystemTime,
+    _lifeline: Lifeline,
 }
 
 impl LibraryActor {
@@ -73,6 +77,7 @@ impl LibraryActor {
             publisher,
             fetcher,
             metrics,
+            lifeline,
         } = options;
         let opened = SystemTime::now();
         let (rows, files) = (store.clone(), folder.clone());
@@ -87,6 +92,7 @@ impl LibraryActor {
             metrics,
             waiters: HashMap::new(),
             opened,
+            _lifeline: lifeline,
         };
         library.show_totals();
         Ok(library)
