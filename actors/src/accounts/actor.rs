@@ -56,9 +56,17 @@ pub struct AccountsActor {
     _lifeline: Lifeline,
 }
 
-/// Reads users and sessions from the store and makes the first user if there is none.
-///
-/// Answers the actor, ready to be started, and the password that was made up, to be shown once.
+/// What became of the first user.
+#[derive(Debug)]
+pub struct FirstStart {
+    /// Whether it was made now.
+    pub made_root: bool,
+    /// The password that was made up for it, to be shown once and kept nowhere.
+    pub made_up: Option<Secret>,
+}
+
+/// Reads users and sessions from the store and makes the first user if there is none. The actor is ready to be
+/// started.
 ///
 /// # Errors
 /// When the store fails, or holds something that this program cannot read, or the first user cannot be made.
@@ -68,7 +76,7 @@ pub async fn open(
     store: Store,
     catalog: Addr<CatalogActor>,
     lifeline: Lifeline,
-) -> Result<(AccountsActor, Option<Secret>), AccountsError> {
+) -> Result<(AccountsActor, FirstStart), AccountsError> {
     let passwords = Passwords::new();
     let mut state = Accounts::default();
     let mut handles = HashSet::new();
@@ -99,19 +107,22 @@ pub async fn open(
         catalog,
         _lifeline: lifeline,
     };
-    let made_up = actor.ensure_first_user(first).await?;
-    Ok((actor, made_up))
+    let first_start = actor.ensure_first_user(first).await?;
+    Ok((actor, first_start))
 }
 
 impl AccountsActor {
-    async fn ensure_first_user(&mut self, first: FirstUser) -> Result<Option<Secret>, AccountsError> {
+    async fn ensure_first_user(&mut self, first: FirstUser) -> Result<FirstStart, AccountsError> {
         let FirstUser {
             username,
             email,
             password,
         } = first;
         if self.state.account(&username).is_some() {
-            return Ok(None);
+            return Ok(FirstStart {
+                made_root: false,
+                made_up: None,
+            });
         }
         let made_up = password.is_none().then(|| Secret(random_text::<12>()));
         let password = password
@@ -143,7 +154,10 @@ impl AccountsActor {
             .map_err(failed)?;
         self.handles.insert(handle);
         self.state.put(account);
-        Ok(made_up)
+        Ok(FirstStart {
+            made_root: true,
+            made_up,
+        })
     }
 
     fn new_channel(

@@ -15,4 +15,4 @@ mod passwords;
 mod records;
 mod state;
 
-pub use actor::{AccountsActor, FirstUser, open};
+pub use actor::{AccountsActor, FirstStart, FirstUser, open};

@@ -152,6 +152,10 @@ impl CatalogActor {
 
     /// Takes a verified envelope into the state and, if it became a head, into the next batch.
     fn apply(&mut self, record: Verified<Record>, via: PodId) -> bool {
+        // A card is signed like a record and is none: kept, it would stand in digests for ever.
+        if !record.header().kind.is_record() {
+            return false;
+        }
         let epoch = self.state.epoch();
         let outcome = self.state.offer(record.header(), record.hash(), clock::now());
         let label = match outcome {
@@ -200,6 +204,7 @@ impl CatalogActor {
             return;
         }
         self.writing = true;
+        self.subscribers.retain(Recipient::connected);
         let Batch {
             transaction,
             changes,

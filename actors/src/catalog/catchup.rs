@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 
 use actix::prelude::*;
-use seedpod_protocol::envelope::Stamp;
+use seedpod_protocol::envelope::{Stamp, Verified};
 use seedpod_protocol::ids::{ContentHash, PodId};
+use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::{AuthorRoot, Request, Response};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::CatalogActor;
 use super::messages::Receive;
@@ -172,7 +173,7 @@ impl Peer {
         envelopes: Vec<B>,
     ) -> Result<(usize, Option<Stamp>), CatchUpError> {
         let envelopes = envelopes.into_iter().map(Into::into).collect();
-        let verified: Vec<_> = self.swarm.verify(envelopes).await.into_iter().flatten().collect();
+        let verified = accept(&self.swarm, self.with, envelopes).await;
         let last = verified.iter().map(|record| record.header().stamp()).max();
         let received = self
             .catalog
@@ -188,6 +189,24 @@ impl Peer {
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
         self.swarm.request(self.with, &self.addresses, request).await
     }
+}
+
+/// Checks envelopes that a pod handed over; what is refused is left out, and a forgery bans the pod that gave it.
+pub(crate) async fn accept(swarm: &Swarm, from: PodId, envelopes: Vec<Vec<u8>>) -> Vec<Verified<Record>> {
+    let mut accepted = Vec::with_capacity(envelopes.len());
+    for checked in swarm.verify(envelopes).await {
+        match checked {
+            Ok(record) => accepted.push(record),
+            Err(refusal) => {
+                debug!(from = %from.short(), %refusal, "a record was refused");
+                if let Some(reason) = refusal.ban() {
+                    warn!(from = %from.short(), %refusal, "a pod handed over a forgery");
+                    swarm.ban(from, reason).await;
+                }
+            }
+        }
+    }
+    accepted
 }
 
 fn ours(error: impl std::fmt::Display) -> CatchUpError {

@@ -10,6 +10,7 @@ use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
 use super::actor::FriendsActor;
 use super::handshake::{Diplomat, refusal};
 use super::messages::Phase;
+use crate::catalog::catchup::accept;
 use crate::catalog::messages::{GetEnvelope, GetPage, GetRoots, Receive};
 use crate::swarm::RequestArrived;
 
@@ -67,14 +68,7 @@ impl Diplomat {
                 Err(_) => stopping(),
             },
             Request::Tell { envelopes } => {
-                let verified = self
-                    .links
-                    .swarm
-                    .verify(envelopes)
-                    .await
-                    .into_iter()
-                    .flatten()
-                    .collect();
+                let verified = accept(&self.links.swarm, from, envelopes).await;
                 match catalog
                     .send(Receive {
                         from,
