@@ -9,12 +9,6 @@ use std::time::Duration;
 use reqwest::redirect;
 use reqwest::{Client, StatusCode};
 
-/// Largest picture taken from a friend.
-pub const PICTURE_MAX_BYTES: usize = 2 * 1024 * 1024;
-
-/// Largest `.torrent` taken from a friend.
-pub const TORRENT_MAX_BYTES: usize = 4 * 1024 * 1024;
-
 /// Time to open a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -45,9 +39,12 @@ pub enum FetchError {
     /// No HTTP client can be made on this machine.
     #[error("cannot prepare for https: {0}")]
     Client(String),
-    /// No connection, a broken one, or not in time.
+    /// No connection, or a broken one.
     #[error("{0}")]
     Network(String),
+    /// Not all of it arrived before the deadline.
+    #[error("no whole answer within {0:?}")]
+    Timeout(Duration),
     /// An answer other than 200.
     #[error("{url} answers {status}")]
     Status {
@@ -115,7 +112,10 @@ impl Fetcher {
     /// # Errors
     /// As [`Fetcher::get`], and when the deadline passes.
     pub async fn get_within(&self, url: &str, max: usize, deadline: Duration) -> Result<Vec<u8>, FetchError> {
-        let network = |error: reqwest::Error| FetchError::Network(causes(&error.without_url()));
+        let network = |error: reqwest::Error| match error.is_timeout() {
+            true => FetchError::Timeout(deadline),
+            false => FetchError::Network(causes(&error.without_url())),
+        };
         let too_large = || FetchError::TooLarge {
             url: url.to_owned(),
             max,
@@ -275,6 +275,6 @@ pub(crate) mod tests {
             .unwrap()
             .get_within(&url, 10, Duration::from_millis(50))
             .await;
-        assert!(matches!(result, Err(FetchError::Network(_))), "{result:?}");
+        assert!(matches!(result, Err(FetchError::Timeout(_))), "{result:?}");
     }
 }

@@ -35,7 +35,7 @@ pub async fn healthcheck(base_url: &str) -> Result<(), Failure> {
     let fetcher = Fetcher::new().or_exit(Exit::Failed)?;
     match fetcher.get_within(&url, ANSWER_MAX_BYTES, DEADLINE).await {
         Ok(_) => Ok(()),
-        Err(error @ FetchError::Network(_)) => {
+        Err(error @ (FetchError::Network(_) | FetchError::Timeout(_))) => {
             Err(anyhow::anyhow!(error).context(format!("no answer from {url}"))).or_exit(Exit::Network)
         }
         Err(error) => Err(Failure::new(Exit::Failed, error)),

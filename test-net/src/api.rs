@@ -141,6 +141,11 @@ impl Upload {
         self.bytes.len()
     }
 
+    /// The fields beside name and file.
+    pub fn fields(&self) -> &[(String, String)] {
+        &self.fields
+    }
+
     fn form(&self) -> Form {
         let file = Part::bytes(self.bytes.clone()).file_name(self.file_name.clone());
         let form = Form::new().text("name", self.name.clone());
@@ -185,6 +190,22 @@ impl Answer {
         ensure!(
             self.status == expected,
             "{}: {} instead of {expected}: {}",
+            self.request,
+            self.status,
+            self.text()
+        );
+        Ok(self)
+    }
+
+    /// The answer itself, if it has one of these statuses.
+    ///
+    /// # Errors
+    /// When it has another; the text holds the body.
+    pub fn status_in(self, expected: &[u16]) -> anyhow::Result<Self> {
+        let fits = expected.contains(&self.status);
+        ensure!(
+            fits,
+            "{}: {} instead of one of {expected:?}: {}",
             self.request,
             self.status,
             self.text()
@@ -267,6 +288,11 @@ impl Api {
             url: self.url.clone(),
             token: Some(token.to_owned()),
         }
+    }
+
+    /// The token that is sent, if any.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// The pod's URL.

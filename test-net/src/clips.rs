@@ -156,3 +156,30 @@ fn clips_folder() -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn clips_are_small_and_what_they_say() {
+        let find = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).position(|window| window == word);
+        for clip in [Clip::Mp4, Clip::WebM, Clip::Ogg, Clip::Tiny, Clip::TooLong] {
+            let bytes = std::fs::read(clip.path().await.unwrap()).unwrap();
+            assert!(
+                (5_000..2_000_000).contains(&bytes.len()),
+                "{clip:?}: {} bytes",
+                bytes.len()
+            );
+            match clip {
+                Clip::Mp4 | Clip::Tiny | Clip::TooLong => {
+                    assert!(find(&bytes, b"moov") > find(&bytes, b"mdat"));
+                }
+                Clip::WebM => assert!(find(&bytes[..4096], b"V_VP9").is_some()),
+                Clip::Ogg => assert!(find(&bytes[..4096], b"theora").is_some()),
+            }
+        }
+    }
+}

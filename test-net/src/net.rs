@@ -165,12 +165,20 @@ impl TestNet {
     }
 
     /// Runs a scenario on a fresh net: starts it, does what the scenario does, stops every pod and checks that each ended
-    /// cleanly and that nobody answers at its address any more.
+    /// cleanly, that nobody answers at its address any more, and that none panicked.
     ///
     /// # Panics
     /// When any of this fails, after showing what each pod wrote last.
     pub async fn scenario(pods: usize, steps: impl AsyncFnOnce(&Self) -> anyhow::Result<()>) {
-        let net = match Self::start(pods).await {
+        Self::scenario_with(Options::new(pods), steps).await;
+    }
+
+    /// As [`TestNet::scenario`], on a net with these options.
+    ///
+    /// # Panics
+    /// As [`TestNet::scenario`].
+    pub async fn scenario_with(options: Options, steps: impl AsyncFnOnce(&Self) -> anyhow::Result<()>) {
+        let net = match Self::start_with(options).await {
             Ok(net) => net,
             Err(error) => panic!("the net does not start: {error:#}"),
         };
@@ -254,16 +262,19 @@ impl TestNet {
         .await
     }
 
-    /// Stops every pod, pod 1 first, and checks that nobody answers at its address any more.
+    /// Stops every pod, pod 1 first, and checks that nobody answers at its address any more and that none panicked.
     ///
     /// # Errors
-    /// When one does not stop cleanly; the others are stopped all the same.
+    /// When one does not stop cleanly or has panicked; the others are stopped all the same.
     pub async fn stop(&self) -> anyhow::Result<()> {
         let mut outcome = Ok(());
         for pod in &self.pods {
             let stopped = pod.stop().await;
             let silent = tokio::net::TcpStream::connect(pod.host()).await.is_err();
             outcome = outcome.and(stopped);
+            if let Some(line) = pod.first_line_with("panicked at") {
+                outcome = outcome.and(Err(anyhow::anyhow!("pod {} has panicked: {line}", pod.number())));
+            }
             if !silent {
                 outcome = outcome.and(Err(anyhow::anyhow!("somebody still answers at {}", pod.host())));
             }

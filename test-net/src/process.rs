@@ -66,6 +66,11 @@ impl Log {
         lines.push_back(line);
     }
 
+    fn first_with(&self, word: &str) -> Option<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().find(|line| line.contains(word)).cloned()
+    }
+
     fn last(&self, count: usize) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = lines.len().saturating_sub(count);
@@ -183,6 +188,11 @@ impl Pod {
     /// The last lines it wrote.
     pub fn last_lines(&self, count: usize) -> String {
         self.log.last(count)
+    }
+
+    /// The first of its kept lines that holds this word.
+    pub fn first_line_with(&self, word: &str) -> Option<String> {
+        self.log.first_with(word)
     }
 
     /// Starts the process and waits until it is ready.

@@ -1,1 +1,12 @@
-//! Scenarios on real pods.
+//! Scenarios on real pods: several `seedpod` processes on this machine, looked at through their REST interface alone.
+//!
+//! The scenarios are those by which the first prototype of federated video was judged, with one difference: what should be
+//! the same everywhere is compared on *every* pod. Build the program first (`cargo build -p seedpod-node`); `scripts/test`
+//! does.
+#![forbid(unsafe_code)]
+
+mod bad_input;
+mod catalog;
+mod friends;
+mod restart;
+mod steps;
