@@ -10,7 +10,6 @@ use std::{collections::HashSet, time::Duration};
 use libp2p::{
     Multiaddr, PeerId, Swarm as Libp2pSwarm, Transport,
     allow_block_list::{self, BlockedPeers},
-    connection_limits::{self, ConnectionLimits},
     core::{muxing::StreamMuxerBox, transport::Boxed, transport::global_only, upgrade},
     gossipsub::{
         self, IdentTopic, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
@@ -24,23 +23,21 @@ use libp2p::{
     swarm::NetworkBehaviour,
     tcp, yamux,
 };
-use seedpod_protocol::{limits, topics};
+use seedpod_protocol::{limits as maxima, topics};
 use tracing::warn;
 
-use super::{SwarmError, SwarmOptions, codec, messages::Topic};
+use super::{SwarmError, SwarmOptions, codec, limits::Limits, messages::Topic};
 
-/// Connections of one peer; a second one is normal when both dial at once.
-pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
-/// Connections of all peers that are no friends. Friends are let in beside these.
-const STRANGER_CONNECTIONS: u32 = 128;
-/// Handshakes under way, each direction.
-const PENDING_CONNECTIONS: u32 = 64;
 /// Requests under way on one connection, both directions together.
 const STREAMS_PER_CONNECTION: usize = 32;
+/// Streams of one connection over all protocols; each may buffer 256 KiB that nobody reads.
+const STREAMS_MAX: usize = 128;
+/// Streams of one connection that have not said yet which protocol they speak.
+const UNDECIDED_STREAMS: usize = 64;
 /// A handshake takes no longer.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Messages waiting for one slow peer; beyond, they are left to catch-up.
-const GOSSIP_QUEUE: usize = 512;
+const GOSSIP_QUEUE: usize = 1024;
 /// gossipsub's own default of one second loses messages silently on a busy machine.
 const GOSSIP_QUEUE_TIME: Duration = Duration::from_secs(30);
 /// Scores of pods that left are forgotten soon: their number is not ours to choose.
@@ -53,7 +50,7 @@ pub(super) const FRIEND_SCORE: f64 = 0.0;
 /// All protocols of a pod. The limits come first: they may refuse a connection before the others see it.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    pub(super) limits: connection_limits::Behaviour,
+    pub(super) limits: Limits,
     pub(super) blocked: allow_block_list::Behaviour<BlockedPeers>,
     pub(super) gossip: gossipsub::Behaviour<gossipsub::IdentityTransform, WhitelistSubscriptionFilter>,
     pub(super) requests: request_response::Behaviour<codec::Codec>,
@@ -84,7 +81,7 @@ pub(super) fn build(options: &SwarmOptions) -> Result<Libp2pSwarm<Behaviour>, Sw
         let relayed = relay_transport
             .upgrade(upgrade::Version::V1Lazy)
             .authenticate(noise(&keypair)?)
-            .multiplex(yamux::Config::default())
+            .multiplex(multiplexer())
             .timeout(HANDSHAKE_TIME);
         relayed
             .or_transport(base)
@@ -96,13 +93,7 @@ pub(super) fn build(options: &SwarmOptions) -> Result<Libp2pSwarm<Behaviour>, Sw
     };
 
     let behaviour = Behaviour {
-        limits: connection_limits::Behaviour::new(
-            ConnectionLimits::default()
-                .with_max_pending_incoming(Some(PENDING_CONNECTIONS))
-                .with_max_pending_outgoing(Some(PENDING_CONNECTIONS))
-                .with_max_established(Some(STRANGER_CONNECTIONS))
-                .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER)),
-        ),
+        limits: Limits::default(),
         blocked: allow_block_list::Behaviour::default(),
         gossip: gossip(&keypair)?,
         requests: request_response::Behaviour::with_codec(
@@ -133,7 +124,9 @@ pub(super) fn build(options: &SwarmOptions) -> Result<Libp2pSwarm<Behaviour>, Sw
             None.into()
         },
     };
-    let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.idle_time);
+    let config = libp2p::swarm::Config::with_tokio_executor()
+        .with_max_negotiating_inbound_streams(UNDECIDED_STREAMS)
+        .with_idle_connection_timeout(options.idle_time);
     Ok(Libp2pSwarm::new(base, behaviour, peer, config))
 }
 
@@ -147,7 +140,7 @@ fn transport(
         let tcp = tcp::tokio::Transport::new(tcp::Config::default())
             .upgrade(upgrade::Version::V1Lazy)
             .authenticate(noise(keypair)?)
-            .multiplex(yamux::Config::default())
+            .multiplex(multiplexer())
             .timeout(HANDSHAKE_TIME)
             .boxed();
         #[cfg(feature = "quic")]
@@ -173,6 +166,12 @@ fn transport(
     }
 }
 
+fn multiplexer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(STREAMS_MAX);
+    config
+}
+
 fn noise(keypair: &Keypair) -> Result<noise::Config, SwarmError> {
     noise::Config::new(keypair).map_err(|error| SwarmError::Setup(error.to_string()))
 }
@@ -185,7 +184,7 @@ fn gossip(
         .validation_mode(ValidationMode::Strict)
         .validate_messages()
         .message_id_fn(|message| MessageId::new(&topics::message_id(message.topic.as_str(), &message.data)))
-        .max_transmit_size(limits::GOSSIP_FRAME_MAX)
+        .max_transmit_size(maxima::GOSSIP_FRAME_MAX)
         .connection_handler_queue_len(GOSSIP_QUEUE)
         .publish_queue_duration(GOSSIP_QUEUE_TIME)
         .forward_queue_duration(GOSSIP_QUEUE_TIME)
@@ -212,8 +211,9 @@ fn gossip(
     Ok(gossip)
 }
 
-/// Good deeds earn little and bad ones weigh much: with the defaults a busy peer could afford any number of invalid messages. Being quiet,
-/// slow or behind the same address as others costs nothing, for honest pods are all of that.
+/// Good deeds earn little and bad ones weigh much: with the defaults a busy peer could afford any number of invalid messages. The fifth in
+/// a row outweighs all that can be earned; fewer must not, or gossipsub would drop the one that makes the driver lock the sender out.
+/// Being quiet, slow or behind the same address as others costs nothing, for honest pods are all of that.
 fn scores(names: &[IdentTopic]) -> PeerScoreParams {
     let topic = TopicScoreParams {
         topic_weight: 1.0,
@@ -224,7 +224,7 @@ fn scores(names: &[IdentTopic]) -> PeerScoreParams {
         first_message_deliveries_cap: 40.0,
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
-        invalid_message_deliveries_weight: -30.0,
+        invalid_message_deliveries_weight: -4.5,
         invalid_message_deliveries_decay: 0.9,
         ..TopicScoreParams::default()
     };
@@ -243,7 +243,7 @@ fn scores(names: &[IdentTopic]) -> PeerScoreParams {
 /// Reads a multiaddr meant for one peer. None if it is no address, names another peer, or is too long to be one.
 pub(super) fn address_of(peer: &PeerId, text: &str) -> Option<Multiaddr> {
     let address: Multiaddr = Some(text)
-        .filter(|text| text.len() <= limits::ADDRESS_MAX)?
+        .filter(|text| text.len() <= maxima::ADDRESS_MAX)?
         .parse()
         .ok()?;
     let last_peer = address

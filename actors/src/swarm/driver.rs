@@ -3,22 +3,22 @@
 //! Order of the branches: our own commands, answers of subscribers, verdicts, upkeep, and last what peers send; so a flood from outside
 //! delays nobody inside. Before the subscribers are known nothing from the network is looked at.
 
+mod inbound;
+
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr, PeerId, Swarm as Libp2pSwarm,
-    core::ConnectedPoint,
-    gossipsub::{self, IdentTopic, MessageAcceptance, PublishError},
+    Multiaddr, Swarm as Libp2pSwarm,
+    gossipsub::{IdentTopic, PublishError},
     multiaddr::Protocol,
-    ping,
-    request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
+    request_response::{OutboundRequestId, ResponseChannel},
     swarm::{
         ConnectionId, DialError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -28,7 +28,7 @@ use seedpod_protocol::{
     envelope::Verified,
     ids::{PodId, Timestamp},
     records::Record,
-    requests::{self, Request, Response},
+    requests::{Request, Response},
 };
 use tokio::{
     net::TcpListener,
@@ -38,14 +38,14 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    ANSWER_TIME, Admitted, BanReason, EnvelopeArrived, Friend, PeerChanged, PeerInfo, RequestArrived,
-    RequestError, Subscribers, SwarmError, SwarmMetrics, SwarmOptions, Topic,
+    Admitted, BanReason, Friend, PeerChanged, PeerInfo, RequestError, Subscribers, SwarmError, SwarmMetrics,
+    SwarmOptions, Topic,
     admission::Admission,
-    behaviour::{self, Behaviour, BehaviourEvent, CONNECTIONS_PER_PEER, FRIEND_SCORE, STRANGER_SCORE},
+    behaviour::{self, Behaviour, FRIEND_SCORE, STRANGER_SCORE},
     codec::Asked,
     dialing::{BackOff, Dialing},
     handle::Command,
-    peer_id::{peer_id, pod_id},
+    peer_id::peer_id,
     verify::{self, Candidate, Verdict},
 };
 
@@ -55,6 +55,8 @@ const UPKEEP: Duration = Duration::from_millis(100);
 const REQUESTS_OUT: usize = 512;
 /// While there are no more friends than this, each is sent everything at once; above, the mesh carries it.
 const EXPLICIT_FRIENDS: usize = 8;
+/// Changes kept for a subscriber that is behind. Beyond, it has to ask for the peers: strangers choose how many changes there are.
+const OWED_MAX: usize = 4096;
 /// How long binding may take until the addresses are known.
 const BIND_TIME: Duration = Duration::from_secs(5);
 
@@ -100,8 +102,8 @@ pub(super) struct Driver {
     admission: Admission,
     dialing: Dialing,
     peers: HashMap<PodId, Peer>,
-    /// Changes that did not fit into the subscriber's mailbox; at most one a pod.
-    owed: HashMap<PodId, PeerChanged>,
+    /// Pods whose change did not fit into the subscriber's mailbox.
+    owed: HashSet<PodId>,
     asking: HashMap<OutboundRequestId, Asking>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     candidates: mpsc::Sender<Candidate>,
@@ -155,7 +157,7 @@ impl Driver {
                 ceiling: options.redial_ceiling,
             }),
             peers: HashMap::new(),
-            owed: HashMap::new(),
+            owed: HashSet::new(),
             asking: HashMap::new(),
             answers: FuturesUnordered::new(),
             candidates,
@@ -214,8 +216,6 @@ impl Driver {
         info!("swarm stopped");
     }
 
-    // --- our own side -----------------------------------------------------------------------------------------------------------
-
     fn on_command(&mut self, command: Command) -> ControlFlow<()> {
         match command {
             Command::Subscribe(subscribers) => {
@@ -257,7 +257,6 @@ impl Driver {
     }
 
     fn on_set_friends(&mut self, mut friends: Vec<Friend>) {
-        let before = Arc::clone(self.admission.admitted());
         if friends.len() > super::FRIENDS_MAX {
             warn!(
                 friends = friends.len(),
@@ -283,12 +282,10 @@ impl Driver {
             });
         self.dialing
             .set(list.collect(), |pod| self.peers.contains_key(pod), Instant::now());
-        for pod in before.pods().filter(|pod| !after.is_friend(pod)) {
-            self.swarm.behaviour_mut().limits.remove_peer_id(&peer_id(pod));
-        }
-        for pod in after.pods() {
-            self.swarm.behaviour_mut().limits.bypass_peer_id(&peer_id(pod));
-        }
+        self.swarm
+            .behaviour_mut()
+            .limits
+            .set_friends(after.pods().map(peer_id));
         let connected: Vec<PodId> = self.peers.keys().copied().collect();
         for pod in connected {
             self.place_in_gossip(&pod);
@@ -432,7 +429,7 @@ impl Driver {
             debug!(peer = %pod.short(), "idle stranger disconnected");
             self.swarm.disconnect_peer_id(peer_id(&pod)).ok();
         }
-        let owed: Vec<PodId> = self.owed.keys().copied().collect();
+        let owed: Vec<PodId> = self.owed.iter().copied().collect();
         for pod in owed {
             self.tell_peer_changed(pod);
         }
@@ -463,336 +460,25 @@ impl Driver {
 
     /// Tells the newest state of a peer, now or when there is room.
     fn tell_peer_changed(&mut self, pod: PodId) {
-        let change = PeerChanged {
-            pod,
-            connected: self.peers.contains_key(&pod),
-            rtt: self.peers.get(&pod).and_then(|peer| peer.rtt),
-        };
-        match &self.subscribers {
-            Some(subscribers) if subscribers.peers.try_send(change.clone()).is_ok() => {
-                self.owed.remove(&pod);
-            }
-            Some(subscribers) if subscribers.peers.connected() => {
-                if self.owed.insert(pod, change).is_none() {
-                    self.metrics.queue_full("peers");
-                }
-            }
-            // Nobody listens yet: `Subscribe` tells all who are connected then. Or nobody listens any more.
-            _ => {
-                self.owed.remove(&pod);
-            }
-        }
-    }
-
-    // --- what comes from peers --------------------------------------------------------------------------------------------------
-
-    fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
-        match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message {
-                propagation_source,
-                message_id,
-                message,
-            })) => {
-                self.on_gossip_message(propagation_source, message_id, message);
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::SlowPeer {
-                peer_id,
-                failed_messages,
-            })) => {
-                debug!(peer = %peer_id, ?failed_messages, "peer takes gossip too slowly");
-                self.metrics.queue_full("gossip_out");
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Requests(event)) => self.on_request_event(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result,
-            })) => match result {
-                Ok(rtt) => {
-                    if let Some(known) = pod_id(&peer).and_then(|pod| self.peers.get_mut(&pod)) {
-                        known.rtt = Some(rtt);
-                    }
-                }
-                // A pod need not speak ping; one that does and falls silent is gone, whatever TCP believes.
-                Err(ping::Failure::Unsupported) => {}
-                Err(error) => {
-                    debug!(%peer, %error, "ping failed, connection closed");
-                    self.swarm.close_connection(connection);
-                }
-            },
-            #[cfg(feature = "lan")]
-            SwarmEvent::Behaviour(BehaviourEvent::Lan(libp2p::mdns::Event::Discovered(found))) => {
-                for (peer, address) in found {
-                    if let Some(pod) = pod_id(&peer) {
-                        self.dialing.hint(&pod, address, Instant::now());
-                    }
-                }
-            }
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                num_established,
-                ..
-            } => {
-                self.on_connected(peer_id, connection_id, &endpoint, num_established.get());
-            }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                connection_id,
-                num_established,
-                cause,
-                ..
-            } => {
-                debug!(peer = %peer_id, ?cause, "connection closed");
-                self.on_connection_closed(peer_id, connection_id, num_established);
-            }
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => {
-                debug!(%peer, %error, "dial failed");
-                if let Some(pod) = pod_id(&peer).filter(|pod| !self.peers.contains_key(pod)) {
-                    self.metrics.dial("failed");
-                    self.dialing.failed(&pod, Instant::now(), &mut rand::rng());
-                }
-            }
-            SwarmEvent::NewListenAddr { .. }
-            | SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ExternalAddrConfirmed { .. }
-            | SwarmEvent::ExternalAddrExpired { .. } => self.show_addresses(),
-            SwarmEvent::ListenerClosed {
-                addresses, reason, ..
-            } => {
-                warn!(?addresses, ?reason, "no longer listening");
-                self.show_addresses();
-            }
-            SwarmEvent::ListenerError { error, .. } => warn!(%error, "listener failed for a moment"),
-            _ => {}
-        }
-    }
-
-    fn on_connected(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        endpoint: &ConnectedPoint,
-        connections: u32,
-    ) {
-        let Some(pod) = pod_id(&peer) else {
-            self.swarm.close_connection(connection);
+        let owed = self.owed.remove(&pod);
+        // Nobody listens yet: `Subscribe` tells all who are connected then.
+        let Some(subscribers) = &self.subscribers else {
             return;
         };
-        // Friends pass libp2p's limits, so that strangers cannot take their places; this one is kept for them too.
-        if connections > CONNECTIONS_PER_PEER {
-            self.swarm.close_connection(connection);
-        }
-        let now = Instant::now();
-        let known = self.peers.entry(pod).or_insert_with(|| Peer {
-            connections: HashMap::new(),
-            since: wall_clock(),
-            active: now,
-            rtt: None,
-        });
-        known
-            .connections
-            .insert(connection, endpoint.get_remote_address().clone());
-        if endpoint.is_dialer() {
-            self.metrics.dial("connected");
-        }
-        if connections == 1 {
-            debug!(peer = %pod.short(), "connected");
-            self.admission.connected(pod, now);
-            self.dialing.connected(&pod, now);
-            self.place_in_gossip(&pod);
-            self.metrics.set_connected(self.peers.len());
-            self.tell_peer_changed(pod);
-        }
-    }
-
-    fn on_connection_closed(&mut self, peer: PeerId, connection: ConnectionId, remaining: u32) {
-        let Some(pod) = pod_id(&peer) else { return };
-        if let Some(known) = self.peers.get_mut(&pod) {
-            known.connections.remove(&connection);
-        }
-        if remaining == 0 && self.peers.remove(&pod).is_some() {
-            self.admission.disconnected(&pod);
-            self.swarm.behaviour_mut().gossip.remove_explicit_peer(&peer);
-            self.dialing.disconnected(&pod, Instant::now(), &mut rand::rng());
-            self.metrics.set_connected(self.peers.len());
-            self.tell_peer_changed(pod);
-        }
-    }
-
-    fn on_gossip_message(&mut self, source: PeerId, id: gossipsub::MessageId, message: gossipsub::Message) {
-        let topic = Topic::ALL
-            .into_iter()
-            .find(|topic| topic.name() == message.topic.as_str());
-        let ignored = match (pod_id(&source), topic) {
-            (Some(pod), Some(topic)) if self.admission.admitted().is_friend(&pod) => {
-                if self.admission.take_gossip(&pod, Instant::now()) {
-                    let admitted = Arc::clone(self.admission.admitted());
-                    let candidate = Candidate {
-                        id: id.clone(),
-                        source,
-                        topic,
-                        bytes: message.data,
-                        admitted,
-                    };
-                    self.candidates.try_send(candidate).err().map(|_| "queue_full")
-                } else {
-                    Some("rate")
-                }
-            }
-            _ => Some("stranger"),
+        let peer = self.peers.get(&pod);
+        let change = PeerChanged {
+            pod,
+            connected: peer.is_some(),
+            rtt: peer.and_then(|peer| peer.rtt),
         };
-        if let Some(reason) = ignored {
-            self.metrics.gossip("ignore", reason);
-            self.report(&id, &source, MessageAcceptance::Ignore);
-        }
-    }
-
-    fn on_verdict(&mut self, Verdict { id, source, outcome }: Verdict) {
-        let Some(from) = pod_id(&source) else { return };
-        match outcome {
-            Ok(envelope) if envelope.header().author == self.own => {
-                self.metrics.gossip("ignore", "own");
-                self.report(&id, &source, MessageAcceptance::Ignore);
+        if subscribers.peers.try_send(change).is_err() && subscribers.peers.connected() {
+            if !owed {
+                self.metrics.queue_full("peers");
             }
-            Ok(envelope) => {
-                self.metrics.gossip("accept", "");
-                self.report(&id, &source, MessageAcceptance::Accept);
-                if let Some(subscribers) = &self.subscribers
-                    && subscribers
-                        .envelopes
-                        .try_send(EnvelopeArrived { from, envelope })
-                        .is_err()
-                {
-                    self.metrics.queue_full("envelopes");
-                }
-            }
-            Err(refusal) => {
-                debug!(peer = %from.short(), %refusal, "gossip refused");
-                let verdict = refusal.verdict();
-                let rejected = matches!(verdict, MessageAcceptance::Reject);
-                self.metrics
-                    .gossip(if rejected { "reject" } else { "ignore" }, refusal.reason());
-                self.report(&id, &source, verdict);
-                let struck = if rejected {
-                    self.admission.strike(from, Instant::now())
-                } else {
-                    None
-                };
-                if let Some(reason) = refusal.ban().or(struck) {
-                    self.ban(from, reason);
-                }
+            if self.owed.len() < OWED_MAX {
+                self.owed.insert(pod);
             }
         }
-    }
-
-    fn report(&mut self, id: &gossipsub::MessageId, source: &PeerId, verdict: MessageAcceptance) {
-        self.swarm
-            .behaviour_mut()
-            .gossip
-            .report_message_validation_result(id, source, verdict);
-    }
-
-    fn on_request_event(&mut self, event: request_response::Event<Asked, Response>) {
-        match event {
-            request_response::Event::Message { peer, message, .. } => match message {
-                request_response::Message::Request { request, channel, .. } => {
-                    self.on_inbound_request(peer, request, channel);
-                }
-                request_response::Message::Response { request_id, response } => {
-                    self.on_outcome(request_id, Ok(response));
-                }
-            },
-            request_response::Event::OutboundFailure {
-                request_id, error, ..
-            } => {
-                let Some(pod) = self.asking.get(&request_id).map(|asking| asking.pod) else {
-                    return;
-                };
-                let error = match error {
-                    OutboundFailure::DialFailure => RequestError::Unreachable(pod),
-                    OutboundFailure::Timeout => RequestError::Timeout(self.request_time),
-                    OutboundFailure::ConnectionClosed => RequestError::Closed("connection lost".to_owned()),
-                    OutboundFailure::UnsupportedProtocols => RequestError::Unsupported(pod),
-                    OutboundFailure::Io(error) => match error.kind() {
-                        std::io::ErrorKind::InvalidData => RequestError::Answer(error.to_string()),
-                        std::io::ErrorKind::InvalidInput => RequestError::TooLarge(error.to_string()),
-                        std::io::ErrorKind::UnexpectedEof => RequestError::Closed("no answer".to_owned()),
-                        _ => RequestError::Closed(error.to_string()),
-                    },
-                };
-                self.on_outcome(request_id, Err(error));
-            }
-            request_response::Event::InboundFailure { peer, error, .. } => {
-                debug!(%peer, %error, "request not answered");
-                self.metrics.request_in("failed");
-            }
-            request_response::Event::ResponseSent { .. } => {}
-        }
-    }
-
-    fn on_outcome(&mut self, id: OutboundRequestId, outcome: Result<Response, RequestError>) {
-        if let Some(asking) = self.asking.remove(&id) {
-            self.metrics
-                .request_out(outcome.as_ref().map_or_else(RequestError::reason, |_| "answered"));
-            asking.reply.send(outcome).ok();
-        }
-    }
-
-    fn on_inbound_request(&mut self, peer: PeerId, asked: Asked, channel: ResponseChannel<Response>) {
-        let Some(from) = pod_id(&peer) else { return };
-        let now = Instant::now();
-        if let Some(known) = self.peers.get_mut(&from) {
-            known.active = now;
-        }
-        let (refusal, text, outcome) = match asked {
-            Asked::Malformed(error) => {
-                debug!(peer = %from.short(), %error, "malformed request");
-                self.metrics.request_in("malformed");
-                if let Some(reason) = self.admission.strike(from, now) {
-                    self.ban(from, reason);
-                }
-                return;
-            }
-            _ if !self.admission.take_request(&from, now) => {
-                (requests::Refusal::Busy, "too many requests".to_owned(), "rate")
-            }
-            Asked::Unknown(error) => {
-                self.admission.answered(&from);
-                (requests::Refusal::Malformed, error, "unknown")
-            }
-            Asked::Known(request) => {
-                let (reply, response) = oneshot::channel();
-                let told = self
-                    .subscribers
-                    .as_ref()
-                    .map(|to| to.requests.try_send(RequestArrived { from, request, reply }));
-                if let Some(Ok(())) = told {
-                    let answer = tokio::time::timeout(ANSWER_TIME, response);
-                    let waiting = answer.map(move |response| Answer {
-                        pod: from,
-                        channel,
-                        response: response.ok().and_then(Result::ok),
-                    });
-                    self.answers.push(waiting.boxed());
-                    return;
-                }
-                self.admission.answered(&from);
-                self.metrics.queue_full("requests");
-                (requests::Refusal::Busy, "too much to do".to_owned(), "queue_full")
-            }
-        };
-        self.metrics.request_in(outcome);
-        self.swarm
-            .behaviour_mut()
-            .requests
-            .send_response(channel, Response::refused(refusal, &text))
-            .ok();
     }
 
     /// Announced addresses first, then those we listen on, each once and with our id.

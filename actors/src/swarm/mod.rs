@@ -24,6 +24,7 @@ mod dialing;
 mod door;
 mod driver;
 mod handle;
+mod limits;
 mod messages;
 mod metrics;
 mod peer_id;

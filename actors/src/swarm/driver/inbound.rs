@@ -1,0 +1,336 @@
+//! The driver's other half: what peers send.
+//!
+//! Everything here runs once an event, costs a bounded amount of work, and trusts nothing but who the peer is.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use futures::FutureExt;
+use libp2p::{
+    PeerId,
+    core::ConnectedPoint,
+    gossipsub::{self, MessageAcceptance},
+    ping,
+    request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
+    swarm::{ConnectionId, SwarmEvent},
+};
+use seedpod_protocol::requests::{self, Response};
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use super::{
+    super::{
+        ANSWER_TIME, EnvelopeArrived, RequestArrived, RequestError, Topic,
+        behaviour::BehaviourEvent,
+        codec::Asked,
+        peer_id::pod_id,
+        verify::{Candidate, Verdict},
+    },
+    Answer, Driver, Peer, wall_clock,
+};
+
+impl Driver {
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            })) => {
+                self.on_gossip_message(propagation_source, message_id, message);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::SlowPeer {
+                peer_id,
+                failed_messages,
+            })) => {
+                debug!(peer = %peer_id, ?failed_messages, "peer takes gossip too slowly");
+                self.metrics.queue_full("gossip_out");
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Requests(event)) => self.on_request_event(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result,
+            })) => match result {
+                Ok(rtt) => {
+                    if let Some(known) = pod_id(&peer).and_then(|pod| self.peers.get_mut(&pod)) {
+                        known.rtt = Some(rtt);
+                    }
+                }
+                // A pod need not speak ping; one that does and falls silent is gone, whatever TCP believes.
+                Err(ping::Failure::Unsupported) => {}
+                Err(error) => {
+                    debug!(%peer, %error, "ping failed, connection closed");
+                    self.swarm.close_connection(connection);
+                }
+            },
+            #[cfg(feature = "lan")]
+            SwarmEvent::Behaviour(BehaviourEvent::Lan(libp2p::mdns::Event::Discovered(found))) => {
+                for (peer, address) in found {
+                    if let Some(pod) = pod_id(&peer) {
+                        self.dialing.hint(&pod, address, Instant::now());
+                    }
+                }
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
+            } => {
+                self.on_connected(peer_id, connection_id, &endpoint, num_established.get());
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                num_established,
+                cause,
+                ..
+            } => {
+                debug!(peer = %peer_id, ?cause, "connection closed");
+                self.on_connection_closed(peer_id, connection_id, num_established);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                debug!(%peer, %error, "dial failed");
+                if let Some(pod) = pod_id(&peer).filter(|pod| !self.peers.contains_key(pod)) {
+                    self.metrics.dial("failed");
+                    self.dialing.failed(&pod, Instant::now(), &mut rand::rng());
+                }
+            }
+            SwarmEvent::NewListenAddr { .. }
+            | SwarmEvent::ExpiredListenAddr { .. }
+            | SwarmEvent::ExternalAddrConfirmed { .. }
+            | SwarmEvent::ExternalAddrExpired { .. } => self.show_addresses(),
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                warn!(?addresses, ?reason, "no longer listening");
+                self.show_addresses();
+            }
+            SwarmEvent::ListenerError { error, .. } => warn!(%error, "listener failed for a moment"),
+            _ => {}
+        }
+    }
+
+    fn on_connected(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        endpoint: &ConnectedPoint,
+        connections: u32,
+    ) {
+        let Some(pod) = pod_id(&peer) else {
+            self.swarm.close_connection(connection);
+            return;
+        };
+        let now = Instant::now();
+        let known = self.peers.entry(pod).or_insert_with(|| Peer {
+            connections: HashMap::new(),
+            since: wall_clock(),
+            active: now,
+            rtt: None,
+        });
+        known
+            .connections
+            .insert(connection, endpoint.get_remote_address().clone());
+        if endpoint.is_dialer() {
+            self.metrics.dial("connected");
+        }
+        if connections == 1 {
+            debug!(peer = %pod.short(), "connected");
+            self.admission.connected(pod, now);
+            self.dialing.connected(&pod, now);
+            self.place_in_gossip(&pod);
+            self.metrics.set_connected(self.peers.len());
+            self.tell_peer_changed(pod);
+        }
+    }
+
+    fn on_connection_closed(&mut self, peer: PeerId, connection: ConnectionId, remaining: u32) {
+        let Some(pod) = pod_id(&peer) else { return };
+        if let Some(known) = self.peers.get_mut(&pod) {
+            known.connections.remove(&connection);
+        }
+        if remaining == 0 && self.peers.remove(&pod).is_some() {
+            self.admission.disconnected(&pod);
+            self.swarm.behaviour_mut().gossip.remove_explicit_peer(&peer);
+            self.dialing.disconnected(&pod, Instant::now(), &mut rand::rng());
+            self.metrics.set_connected(self.peers.len());
+            self.tell_peer_changed(pod);
+        }
+    }
+
+    fn on_gossip_message(&mut self, source: PeerId, id: gossipsub::MessageId, message: gossipsub::Message) {
+        let topic = Topic::ALL
+            .into_iter()
+            .find(|topic| topic.name() == message.topic.as_str());
+        let ignored = match (pod_id(&source), topic) {
+            (Some(pod), Some(topic)) if self.admission.admitted().is_friend(&pod) => {
+                if self.admission.take_gossip(&pod, Instant::now()) {
+                    let admitted = Arc::clone(self.admission.admitted());
+                    let candidate = Candidate {
+                        id: id.clone(),
+                        source,
+                        topic,
+                        bytes: message.data,
+                        admitted,
+                    };
+                    self.candidates.try_send(candidate).err().map(|_| "queue_full")
+                } else {
+                    Some("rate")
+                }
+            }
+            _ => Some("stranger"),
+        };
+        if let Some(reason) = ignored {
+            self.metrics.gossip("ignore", reason);
+            self.report(&id, &source, MessageAcceptance::Ignore);
+        }
+    }
+
+    pub(super) fn on_verdict(&mut self, Verdict { id, source, outcome }: Verdict) {
+        let Some(from) = pod_id(&source) else { return };
+        match outcome {
+            Ok(envelope) if envelope.header().author == self.own => {
+                self.metrics.gossip("ignore", "own");
+                self.report(&id, &source, MessageAcceptance::Ignore);
+            }
+            Ok(envelope) => {
+                self.metrics.gossip("accept", "");
+                self.report(&id, &source, MessageAcceptance::Accept);
+                if let Some(subscribers) = &self.subscribers
+                    && subscribers
+                        .envelopes
+                        .try_send(EnvelopeArrived { from, envelope })
+                        .is_err()
+                {
+                    self.metrics.queue_full("envelopes");
+                }
+            }
+            Err(refusal) => {
+                debug!(peer = %from.short(), %refusal, "gossip refused");
+                let verdict = refusal.verdict();
+                let rejected = matches!(verdict, MessageAcceptance::Reject);
+                self.metrics
+                    .gossip(if rejected { "reject" } else { "ignore" }, refusal.reason());
+                self.report(&id, &source, verdict);
+                let struck = if rejected {
+                    self.admission.strike(from, Instant::now())
+                } else {
+                    None
+                };
+                if let Some(reason) = refusal.ban().or(struck) {
+                    self.ban(from, reason);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, id: &gossipsub::MessageId, source: &PeerId, verdict: MessageAcceptance) {
+        self.swarm
+            .behaviour_mut()
+            .gossip
+            .report_message_validation_result(id, source, verdict);
+    }
+
+    fn on_request_event(&mut self, event: request_response::Event<Asked, Response>) {
+        match event {
+            request_response::Event::Message { peer, message, .. } => match message {
+                request_response::Message::Request { request, channel, .. } => {
+                    self.on_inbound_request(peer, request, channel);
+                }
+                request_response::Message::Response { request_id, response } => {
+                    self.on_outcome(request_id, Ok(response));
+                }
+            },
+            request_response::Event::OutboundFailure {
+                request_id, error, ..
+            } => {
+                let Some(pod) = self.asking.get(&request_id).map(|asking| asking.pod) else {
+                    return;
+                };
+                let error = match error {
+                    OutboundFailure::DialFailure => RequestError::Unreachable(pod),
+                    OutboundFailure::Timeout => RequestError::Timeout(self.request_time),
+                    OutboundFailure::ConnectionClosed => RequestError::Closed("connection lost".to_owned()),
+                    OutboundFailure::UnsupportedProtocols => RequestError::Unsupported(pod),
+                    OutboundFailure::Io(error) => match error.kind() {
+                        std::io::ErrorKind::InvalidData => RequestError::Answer(error.to_string()),
+                        std::io::ErrorKind::InvalidInput => RequestError::TooLarge(error.to_string()),
+                        std::io::ErrorKind::UnexpectedEof => RequestError::Closed("no answer".to_owned()),
+                        _ => RequestError::Closed(error.to_string()),
+                    },
+                };
+                self.on_outcome(request_id, Err(error));
+            }
+            request_response::Event::InboundFailure { peer, error, .. } => {
+                debug!(%peer, %error, "request not answered");
+                self.metrics.request_in("failed");
+            }
+            request_response::Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_outcome(&mut self, id: OutboundRequestId, outcome: Result<Response, RequestError>) {
+        if let Some(asking) = self.asking.remove(&id) {
+            self.metrics
+                .request_out(outcome.as_ref().map_or_else(RequestError::reason, |_| "answered"));
+            asking.reply.send(outcome).ok();
+        }
+    }
+
+    fn on_inbound_request(&mut self, peer: PeerId, asked: Asked, channel: ResponseChannel<Response>) {
+        let Some(from) = pod_id(&peer) else { return };
+        let now = Instant::now();
+        if let Some(known) = self.peers.get_mut(&from) {
+            known.active = now;
+        }
+        let (refusal, text, outcome) = match asked {
+            Asked::Malformed(error) => {
+                debug!(peer = %from.short(), %error, "malformed request");
+                self.metrics.request_in("malformed");
+                if let Some(reason) = self.admission.strike(from, now) {
+                    self.ban(from, reason);
+                }
+                return;
+            }
+            _ if !self.admission.take_request(&from, now) => {
+                (requests::Refusal::Busy, "too many requests".to_owned(), "rate")
+            }
+            Asked::Unknown(error) => {
+                self.admission.answered(&from);
+                (requests::Refusal::Malformed, error, "unknown")
+            }
+            Asked::Known(request) => {
+                let (reply, response) = oneshot::channel();
+                let told = self
+                    .subscribers
+                    .as_ref()
+                    .map(|to| to.requests.try_send(RequestArrived { from, request, reply }));
+                if let Some(Ok(())) = told {
+                    let answer = tokio::time::timeout(ANSWER_TIME, response);
+                    let waiting = answer.map(move |response| Answer {
+                        pod: from,
+                        channel,
+                        response: response.ok().and_then(Result::ok),
+                    });
+                    self.answers.push(waiting.boxed());
+                    return;
+                }
+                self.admission.answered(&from);
+                self.metrics.queue_full("requests");
+                (requests::Refusal::Busy, "too much to do".to_owned(), "queue_full")
+            }
+        };
+        self.metrics.request_in(outcome);
+        self.swarm
+            .behaviour_mut()
+            .requests
+            .send_response(channel, Response::refused(refusal, &text))
+            .ok();
+    }
+}
