@@ -1,0 +1,77 @@
+//! The REST API under `/api/v1`, in the shapes of PeerTube. One file for each group of addresses.
+
+mod channels;
+mod fields;
+mod oauth;
+mod pods;
+mod server;
+mod upload;
+mod users;
+mod videos;
+
+use serde::Serialize;
+use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
+use warp::reject::{MethodNotAllowed, Rejection};
+use warp::reply::Response;
+use warp::{Filter, Reply};
+
+pub(crate) use fields::{Fields, Pictures};
+pub(crate) use pods::{befriend, hosts_or_configured, parse_hosts, parse_number};
+pub(crate) use upload::receive;
+pub(crate) use videos::{parse_key, remove, update};
+
+use crate::error::ApiError;
+use crate::multipart::{BodyStream, plain_body};
+use crate::site::Site;
+
+/// All addresses of the API; what is none of them is a problem in JSON too.
+pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
+    let groups = server::routes(site)
+        .or(oauth::routes(site))
+        .unify()
+        .or(users::routes(site))
+        .unify()
+        .or(channels::routes(site))
+        .unify()
+        .or(videos::routes(site))
+        .unify()
+        .or(pods::routes(site))
+        .unify();
+    warp::path("api")
+        .and(warp::path("v1").and(groups).recover(problem).unify())
+        .boxed()
+}
+
+async fn problem(rejection: Rejection) -> Result<Response, std::convert::Infallible> {
+    Ok(refusal(&rejection).into_response())
+}
+
+/// What a request was turned away for before any handler saw it.
+pub(crate) fn refusal(rejection: &Rejection) -> ApiError {
+    if rejection.find::<MethodNotAllowed>().is_some() {
+        ApiError::MethodNotAllowed
+    } else {
+        ApiError::NotFound("there is nothing at this address".into())
+    }
+}
+
+/// A request that reads: GET, or HEAD, whose body is left out later.
+pub(crate) fn read() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    warp::get().or(warp::head()).unify()
+}
+
+/// The bytes of a request as they arrive.
+pub(crate) fn body() -> impl Filter<Extract = (BodyStream,), Error = Rejection> + Copy {
+    warp::body::stream().map(plain_body)
+}
+
+/// 200 with a JSON body.
+pub(crate) fn json<T: Serialize>(value: &T) -> Response {
+    warp::reply::json(value).into_response()
+}
+
+/// 204: done, and there is nothing to say.
+pub(crate) fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -1,0 +1,315 @@
+//! The JSON of the API, written out: whoever changes a key sees here what clients will see.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::sync::Arc;
+
+use seedpod_actors::accounts::messages::{Role, User};
+use seedpod_actors::friends::messages::{FriendEntry, Phase};
+use seedpod_actors::search::messages::{ChannelEntry, VideoEntry};
+use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
+use seedpod_protocol::ids::{InfoHash, Timestamp};
+use seedpod_protocol::keys::PodKey;
+use seedpod_protocol::records::{Channel, Picture, Privacy, Profile, Record, Video, VideoFile};
+use serde_json::{Value, json};
+
+use super::*;
+
+const OWN: &str = "http://localhost:9001";
+
+fn profile() -> Arc<Profile> {
+    Arc::new(Profile {
+        name: "Three".into(),
+        description: String::new(),
+        email: Some("admin3@example.com".into()),
+        url: "http://localhost:9003".into(),
+    })
+}
+
+fn channel(key: &PodKey) -> Arc<ChannelEntry> {
+    let created_at = Timestamp::from_millis(1_700_000_000_000);
+    let channel = Channel {
+        nonce: [1; 16],
+        name: "root_channel".into(),
+        display_name: "Root's".into(),
+        description: "All of it".into(),
+        owner: "root".into(),
+        created_at,
+    };
+    Arc::new(ChannelEntry {
+        id: channel.id(&key.id()),
+        number: 4,
+        origin: key.id(),
+        is_local: false,
+        channel,
+        profile: Some(profile()),
+    })
+}
+
+/// A video of pod 3 as pod 1 sees it.
+pub(crate) fn video() -> VideoEntry {
+    let key = PodKey::from_seed(&[3; 32]);
+    let hash = seedpod_protocol::ids::ContentHash::of(b"picture");
+    let picture = Picture {
+        hash,
+        size: 1000,
+        width: 280,
+        height: 157,
+    };
+    let file = VideoFile {
+        info_hash: InfoHash::from_bytes([0xab; 20]),
+        size: 572_456,
+        resolution: 720,
+        width: 1280,
+        height: 720,
+        fps: 25,
+        extension: "webm".into(),
+        piece_length: 16 * 1024,
+    };
+    let video = Video {
+        nonce: [2; 16],
+        channel: channel(&key).id,
+        owner: "root".into(),
+        name: "A film & more".into(),
+        description: Some("x".repeat(251)),
+        category: Some(5),
+        licence: None,
+        language: Some("zh".into()),
+        nsfw: true,
+        tags: vec!["tag1".into(), "tag2".into()],
+        support: None,
+        comments_enabled: true,
+        download_enabled: true,
+        privacy: Privacy::Public,
+        duration: 10,
+        created_at: Timestamp::from_millis(1_700_000_000_001),
+        published_at: Timestamp::from_millis(1_700_000_000_002),
+        updated_at: Timestamp::from_millis(1_700_000_000_003),
+        originally_published_at: None,
+        thumbnail: Some(picture),
+        preview: None,
+        files: vec![file],
+    };
+    let stamp = Stamp {
+        epoch: Epoch {
+            counter: 1,
+            tag: [0; 8],
+        },
+        seq: 1,
+    };
+    let record = Draft::live(&key.id(), Record::Video(video.clone()))
+        .unwrap()
+        .sign(&key, stamp)
+        .unwrap();
+    VideoEntry {
+        id: video.id(&key.id()),
+        number: 7,
+        origin: key.id(),
+        is_local: false,
+        video,
+        channel: Some(channel(&key)),
+        profile: Some(profile()),
+        received_at: Timestamp::from_millis(1_700_000_000_100),
+        via: key.id(),
+        record,
+    }
+}
+
+fn json_of(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+#[test]
+fn a_video_of_a_friend() {
+    let entry = video();
+    let (id, pod) = (entry.id.to_string(), entry.origin.to_string());
+    let (name, magnet_name) = (format!("{id}-720.webm"), "A%20film%20%26%20more");
+    let encoded = format!("http%3A%2F%2Flocalhost%3A9003%2Fstatic%2Fwebseed%2F{id}-720.webm");
+    let encoded_torrent = format!("http%3A%2F%2Flocalhost%3A9003%2Fstatic%2Ftorrents%2F{id}-720.torrent");
+    let magnet = format!(
+        "magnet:?xt=urn:btih:{}&dn={magnet_name}&tr=ws%3A%2F%2Flocalhost%3A9003%2Ftracker%2Fsocket&ws={encoded}&xs={encoded_torrent}",
+        "ab".repeat(20)
+    );
+    let expected = json!({
+        "id": 7,
+        "uuid": id,
+        "shortUUID": entry.id.short(),
+        "url": format!("http://localhost:9003/videos/watch/{id}"),
+        "name": "A film & more",
+        "category": { "id": 5, "label": "Sports" },
+        "licence": { "id": null, "label": "Unknown" },
+        "language": { "id": "zh", "label": "Chinese" },
+        "privacy": { "id": 1, "label": "Public" },
+        "nsfw": true,
+        "description": "x".repeat(251),
+        "truncatedDescription": "x".repeat(247) + "...",
+        "support": null,
+        "isLocal": false,
+        "isLive": false,
+        "duration": 10,
+        "views": 0,
+        "likes": 0,
+        "dislikes": 0,
+        "thumbnailPath": format!("/lazy-static/thumbnails/{id}.jpg"),
+        "previewPath": null,
+        "embedPath": format!("/videos/embed/{id}"),
+        "createdAt": "2023-11-14T22:13:20.001Z",
+        "publishedAt": "2023-11-14T22:13:20.002Z",
+        "updatedAt": "2023-11-14T22:13:20.003Z",
+        "originallyPublishedAt": null,
+        "account": { "name": "root", "displayName": "root", "url": "http://localhost:9003/a/root", "host": "localhost:9003", "avatars": [] },
+        "channel": {
+            "id": 4,
+            "uuid": entry.video.channel.to_string(),
+            "name": "root_channel",
+            "displayName": "Root's",
+            "url": "http://localhost:9003/c/root_channel",
+            "host": "localhost:9003",
+            "avatars": [],
+        },
+        "commentsEnabled": true,
+        "downloadEnabled": true,
+        "waitTranscoding": false,
+        "state": { "id": 1, "label": "Published" },
+        "tags": ["tag1", "tag2"],
+        "trackerUrls": ["ws://localhost:9003/tracker/socket"],
+        "files": [{
+            "resolution": { "id": 720, "label": "720p" },
+            "size": 572_456,
+            "fps": 25,
+            "width": 1280,
+            "height": 720,
+            "infoHash": "ab".repeat(20),
+            "magnetUri": magnet,
+            "torrentUrl": format!("http://localhost:9003/static/torrents/{id}-720.torrent"),
+            "torrentDownloadUrl": format!("http://localhost:9003/download/torrents/{id}-720.torrent"),
+            "fileUrl": format!("http://localhost:9003/static/webseed/{name}"),
+            "fileDownloadUrl": format!("http://localhost:9003/download/videos/{name}"),
+            "hasVideo": true,
+            "hasAudio": true,
+        }],
+        "streamingPlaylists": [],
+        "podHost": "localhost:9003",
+        "author": "root",
+        "podId": pod,
+        "receivedAt": "2023-11-14T22:13:20.100Z",
+        "via": pod,
+    });
+    assert_eq!(json_of(&super::Video::of(&entry, OWN)), expected);
+}
+
+#[test]
+fn a_video_looks_the_same_on_every_pod_but_for_what_is_local() {
+    let entry = video();
+    let (mut here, mut there) = (
+        json_of(&super::Video::of(&entry, OWN)),
+        json_of(&super::Video::of(&entry, "https://pod.example")),
+    );
+    for json in [&mut here, &mut there] {
+        json.as_object_mut()
+            .unwrap()
+            .retain(|key, _| !matches!(key.as_str(), "id" | "isLocal" | "receivedAt" | "via"));
+    }
+    assert_eq!(here, there);
+}
+
+#[test]
+fn a_video_whose_origin_is_not_known_yet_has_no_files() {
+    let entry = VideoEntry {
+        profile: None,
+        channel: None,
+        ..video()
+    };
+    let json = json_of(&super::Video::of(&entry, OWN));
+    assert_eq!(
+        (&json["files"], &json["trackerUrls"], &json["channel"]),
+        (&json!([]), &json!([]), &Value::Null)
+    );
+}
+
+#[test]
+fn a_channel() {
+    let entry = channel(&PodKey::from_seed(&[3; 32]));
+    let expected = json!({
+        "id": 4,
+        "uuid": entry.id.to_string(),
+        "name": "root_channel",
+        "displayName": "Root's",
+        "url": "http://localhost:9003/c/root_channel",
+        "host": "localhost:9003",
+        "avatars": [],
+        "description": "All of it",
+        "support": null,
+        "isLocal": false,
+        "podId": entry.origin.to_string(),
+        "followersCount": 0,
+        "followingCount": 0,
+        "banners": [],
+        "createdAt": "2023-11-14T22:13:20.000Z",
+        "updatedAt": "2023-11-14T22:13:20.000Z",
+        "ownerAccount": { "name": "root", "displayName": "root", "url": "http://localhost:9003/a/root", "host": "localhost:9003", "avatars": [] },
+    });
+    assert_eq!(json_of(&super::Channel::of(&entry, OWN)), expected);
+}
+
+#[test]
+fn a_friend() {
+    let pod = PodKey::from_seed(&[3; 32]).id();
+    let entry = FriendEntry {
+        number: 2,
+        pod,
+        host: "localhost:9003".into(),
+        url: "http://localhost:9003".into(),
+        phase: Phase::Friends,
+        score: 20,
+        since: Timestamp::from_millis(1_700_000_000_000),
+        connected: true,
+        last_heard: None,
+        rtt_ms: Some(3),
+        in_sync: false,
+        trouble: None,
+    };
+    let expected = json!({
+        "id": 2,
+        "podId": pod.to_string(),
+        "host": "localhost:9003",
+        "url": "http://localhost:9003",
+        "name": "Three",
+        "email": "admin3@example.com",
+        "score": 20,
+        "state": "friends",
+        "createdAt": "2023-11-14T22:13:20.000Z",
+        "connected": true,
+        "inSync": false,
+        "lastHeard": null,
+        "rttMs": 3,
+        "trouble": null,
+    });
+    assert_eq!(json_of(&super::Pod::of(&entry, Some(&profile()))), expected);
+}
+
+#[test]
+fn a_user() {
+    let user = User {
+        number: 1,
+        username: "root".into(),
+        email: None,
+        role: Role::Administrator,
+        video_quota: None,
+        created_at: Timestamp::from_millis(1_700_000_000_000),
+        channels: Vec::new(),
+    };
+    let expected = json!({
+        "id": 1,
+        "username": "root",
+        "email": null,
+        "role": { "id": 0, "label": "Administrator" },
+        "videoQuota": -1,
+        "videoQuotaDaily": -1,
+        "nsfwPolicy": "display",
+        "createdAt": "2023-11-14T22:13:20.000Z",
+        "account": { "name": "root", "displayName": "root", "url": "http://localhost:9001/a/root", "host": "localhost:9001", "avatars": [] },
+        "videoChannels": [],
+    });
+    assert_eq!(json_of(&super::Me::of(&user, Vec::new(), OWN)), expected);
+}

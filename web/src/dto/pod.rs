@@ -1,0 +1,62 @@
+//! Pods of the friend list.
+
+use seedpod_actors::friends::messages::{FriendEntry, Phase};
+use seedpod_protocol::records::Profile;
+use serde::Serialize;
+
+use super::iso;
+
+/// A pod of the friend list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pod {
+    id: u64,
+    pod_id: String,
+    host: String,
+    url: String,
+    name: Option<String>,
+    email: Option<String>,
+    score: u32,
+    state: &'static str,
+    created_at: String,
+    connected: bool,
+    in_sync: bool,
+    last_heard: Option<String>,
+    rtt_ms: Option<u32>,
+    trouble: Option<String>,
+}
+
+impl Pod {
+    /// The entry, with what the pod says about itself if that is known.
+    pub(crate) fn of(entry: &FriendEntry, profile: Option<&Profile>) -> Self {
+        Self {
+            id: entry.number,
+            pod_id: entry.pod.to_string(),
+            host: entry.host.clone(),
+            url: entry.url.clone(),
+            name: profile.map(|profile| profile.name.clone()),
+            email: profile.and_then(|profile| profile.email.clone()),
+            score: entry.score,
+            state: state_name(entry.phase),
+            created_at: iso(entry.since),
+            connected: entry.connected,
+            in_sync: entry.in_sync,
+            last_heard: entry.last_heard.map(iso),
+            rtt_ms: entry.rtt_ms,
+            trouble: entry.trouble.clone(),
+        }
+    }
+}
+
+/// What the API calls a phase.
+pub(crate) fn state_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Asking => "asking",
+        Phase::AskedUs => "asked-us",
+        Phase::Friends => "friends",
+        Phase::EndedByThem => "ended-by-them",
+        Phase::EndedByUs => "ended-by-us",
+        Phase::Ejected => "ejected",
+        Phase::Blocked => "blocked",
+    }
+}

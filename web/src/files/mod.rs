@@ -1,0 +1,6 @@
+//! Files: media with ranges, torrents, pictures, and what the pages are made of.
+
+pub(crate) mod assets;
+pub(crate) mod media;
+pub(crate) mod pictures;
+pub(crate) mod torrents;

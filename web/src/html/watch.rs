@@ -1,0 +1,178 @@
+//! One video: its page, and its player alone.
+
+use std::sync::Arc;
+
+use seedpod_actors::friends::messages::ListPods;
+use seedpod_actors::search::messages::{GetVideo, ListVideos, VideoEntry, VideoFilter};
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use super::lists::{LATEST, card, channel_name};
+use super::{chrome, own_csp, page};
+use crate::api::parse_key;
+use crate::constants::{CATEGORIES, LICENCES, PRIVACIES, label, language};
+use crate::csp::Csp;
+use crate::dto::resolution_label;
+use crate::error::ApiError;
+use crate::files::media::mime;
+use crate::links::{self, Origin};
+use crate::pages::{EmbedPage, PlayerView, Received, SourceFile, WatchPage};
+use crate::site::ask;
+use crate::visit::Visit;
+use seedpod_protocol::records::Privacy;
+
+/// Videos beside the one that is watched.
+const RELATED: usize = 8;
+
+pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError> {
+    let entry = find(&visit, &id).await?;
+    let caller = visit.caller().await?;
+    let video = &entry.video;
+    let own_url = &visit.site.options().public_url;
+    let related = ListVideos {
+        filter: VideoFilter::default(),
+        sort: LATEST,
+        start: 0,
+        count: RELATED + 1,
+    };
+    let related = ask(&visit.site.rooms().search, related).await?;
+    let privacy = match video.privacy {
+        Privacy::Public => None,
+        Privacy::Unlisted => label(&PRIVACIES, 2),
+    };
+    let view = WatchPage {
+        chrome: chrome(&visit, caller.as_ref()).await,
+        player: player(&visit, &entry),
+        channel: channel_name(&entry),
+        description: video.description.clone().unwrap_or_default(),
+        views: 0,
+        published_at: video.published_at.as_millis(),
+        category: video
+            .category
+            .and_then(|id| label(&CATEGORIES, id))
+            .map(str::to_owned),
+        licence: video
+            .licence
+            .and_then(|id| label(&LICENCES, id))
+            .map(str::to_owned),
+        language: video.language.as_deref().and_then(language).map(str::to_owned),
+        privacy: privacy.map(str::to_owned),
+        tags: video.tags.clone(),
+        nsfw: video.nsfw,
+        is_local: entry.is_local,
+        received: received(&visit, &entry).await?,
+        pod_url: own_url.clone(),
+        canonical: Origin::of(&entry, own_url)
+            .map_or_else(|| links::watch_path(&entry.id), |origin| origin.watch(&entry.id)),
+        can_edit: entry.is_local && caller.is_some_and(|caller| caller.may_edit(&video.owner)),
+        related: related
+            .rows
+            .iter()
+            .filter(|other| other.id != entry.id)
+            .take(RELATED)
+            .map(|other| card(other, own_url))
+            .collect(),
+    };
+    Ok(page(view.html(), StatusCode::OK, &policy(&visit, &entry)))
+}
+
+pub(super) async fn embed(id: String, visit: Visit) -> Result<Response, ApiError> {
+    let entry = find(&visit, &id).await?;
+    let watch_url = format!(
+        "{}{}",
+        visit.site.options().public_url,
+        links::watch_path(&entry.id)
+    );
+    let view = EmbedPage {
+        assets: visit.site.assets().urls(),
+        player: player(&visit, &entry),
+        watch_url,
+    };
+    Ok(page(
+        view.html(),
+        StatusCode::OK,
+        &policy(&visit, &entry).embeddable(),
+    ))
+}
+
+async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
+    let missing = || ApiError::NotFound("There is no such video in this network.".into());
+    // What cannot be an id is, to a person, only a mistyped address.
+    let key = parse_key(id).map_err(|_| missing())?;
+    ask(&visit.site.rooms().search, GetVideo(key))
+        .await?
+        .ok_or_else(missing)
+}
+
+/// The page may load from its own pod and from the video's origin.
+fn policy(visit: &Visit, entry: &VideoEntry) -> Csp {
+    let csp = own_csp(visit);
+    match Origin::of(entry, &visit.site.options().public_url) {
+        Some(origin) => csp.media(origin.url()).connect(&origin.tracker()),
+        None => csp,
+    }
+}
+
+fn player(visit: &Visit, entry: &VideoEntry) -> PlayerView {
+    let (id, video) = (&entry.id, &entry.video);
+    let own = Origin::at(&visit.site.options().public_url);
+    let origin = Origin::of(entry, own.url());
+    let mut files: Vec<_> = video.files.iter().collect();
+    files.sort_by_key(|file| std::cmp::Reverse(file.resolution));
+    let source = |origin: Origin<'_>| {
+        let files = files.iter().map(|file| SourceFile {
+            // Here the page's own address is the safest: it is the one that reached us.
+            url: if entry.is_local {
+                format!("/static/webseed/{}", file.file_name(id))
+            } else {
+                origin.web_seed(id, file)
+            },
+            mime: mime(&file.extension).to_owned(),
+            label: resolution_label(file.resolution),
+            resolution: u32::from(file.resolution),
+            size: file.size,
+            info_hash: file.info_hash.to_string(),
+            magnet: origin.magnet(id, video, file),
+            torrent_url: format!("/static/torrents/{}", file.torrent_name(id)),
+            web_seed: origin.web_seed(id, file),
+        });
+        files.collect::<Vec<_>>()
+    };
+    let mut trackers = vec![own.tracker()];
+    trackers.extend(
+        origin
+            .map(|origin| origin.tracker())
+            .filter(|tracker| *tracker != trackers[0]),
+    );
+    PlayerView {
+        uuid: id.to_string(),
+        short_uuid: id.short(),
+        title: video.name.clone(),
+        poster: links::preview_path(id, video),
+        duration: u64::from(video.duration),
+        files: origin.map(source).unwrap_or_default(),
+        own_host: own.host().to_owned(),
+        origin_host: origin.map(|origin| origin.host().to_owned()).unwrap_or_default(),
+        trackers,
+        p2p: true,
+    }
+}
+
+/// How a friend's video came here.
+async fn received(visit: &Visit, entry: &VideoEntry) -> Result<Option<Received>, ApiError> {
+    if entry.is_local {
+        return Ok(None);
+    }
+    let through = if entry.via == entry.origin {
+        Origin::of(entry, &visit.site.options().public_url).map(|origin| origin.host().to_owned())
+    } else {
+        let pods = ask(&visit.site.rooms().friends, ListPods).await?;
+        pods.into_iter()
+            .find(|pod| pod.pod == entry.via)
+            .map(|pod| pod.host)
+    };
+    Ok(Some(Received {
+        at: entry.received_at.as_millis(),
+        through,
+    }))
+}

@@ -1,0 +1,109 @@
+//! Where the things of a video are: at its origin, and at this pod.
+//!
+//! Media, torrents and the tracker of a video are its origin's, and the magnet is made of nothing else, so that every
+//! pod shows the same one. Pictures and pages are this pod's.
+
+use seedpod_actors::search::messages::VideoEntry;
+use seedpod_protocol::ids::VideoId;
+use seedpod_protocol::magnet::Magnet;
+use seedpod_protocol::records::{Video, VideoFile};
+
+use crate::site::host_of;
+
+/// The addresses at the pod that published a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin<'a> {
+    url: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    /// The pod at a public URL.
+    pub(crate) fn at(url: &'a str) -> Self {
+        Self {
+            url: url.trim_end_matches('/'),
+        }
+    }
+
+    /// The origin of a video, unless its profile has not arrived yet. `own_url` is this pod's.
+    pub(crate) fn of(entry: &'a VideoEntry, own_url: &'a str) -> Option<Self> {
+        match &entry.profile {
+            Some(profile) => Some(Self::at(&profile.url)),
+            None => entry.is_local.then(|| Self::at(own_url)),
+        }
+    }
+
+    /// Its public URL.
+    pub(crate) fn url(&self) -> &'a str {
+        self.url
+    }
+
+    /// Host and port.
+    pub(crate) fn host(&self) -> &'a str {
+        host_of(self.url)
+    }
+
+    /// Its WebTorrent tracker.
+    pub(crate) fn tracker(&self) -> String {
+        // http becomes ws, https becomes wss.
+        format!("{}/tracker/socket", self.url.replacen("http", "ws", 1))
+    }
+
+    /// The file over HTTP, for torrents and players.
+    pub(crate) fn web_seed(&self, id: &VideoId, file: &VideoFile) -> String {
+        format!("{}/static/webseed/{}", self.url, file.file_name(id))
+    }
+
+    /// The file over HTTP, to keep.
+    pub(crate) fn download(&self, id: &VideoId, file: &VideoFile) -> String {
+        format!("{}/download/videos/{}", self.url, file.file_name(id))
+    }
+
+    /// The torrent.
+    pub(crate) fn torrent(&self, id: &VideoId, file: &VideoFile) -> String {
+        format!("{}/static/torrents/{}", self.url, file.torrent_name(id))
+    }
+
+    /// The torrent, to keep.
+    pub(crate) fn torrent_download(&self, id: &VideoId, file: &VideoFile) -> String {
+        format!("{}/download/torrents/{}", self.url, file.torrent_name(id))
+    }
+
+    /// The page on which it can be watched there.
+    pub(crate) fn watch(&self, id: &VideoId) -> String {
+        format!("{}/videos/watch/{id}", self.url)
+    }
+
+    /// The magnet link, the same on every pod.
+    pub(crate) fn magnet(&self, id: &VideoId, video: &Video, file: &VideoFile) -> String {
+        Magnet {
+            info_hash: file.info_hash,
+            name: video.name.clone(),
+            trackers: vec![self.tracker()],
+            web_seeds: vec![self.web_seed(id, file)],
+            sources: vec![self.torrent(id, file)],
+        }
+        .to_string()
+    }
+}
+
+/// The path of the watch page on this pod.
+pub(crate) fn watch_path(id: &VideoId) -> String {
+    format!("/w/{}", id.short())
+}
+
+/// The path of the player alone.
+pub(crate) fn embed_path(id: &VideoId) -> String {
+    format!("/videos/embed/{id}")
+}
+
+/// The path of the small picture, if the video has one.
+pub(crate) fn thumbnail_path(id: &VideoId, video: &Video) -> Option<String> {
+    video
+        .thumbnail
+        .map(|_| format!("/lazy-static/thumbnails/{id}.jpg"))
+}
+
+/// The path of the large picture, if the video has one.
+pub(crate) fn preview_path(id: &VideoId, video: &Video) -> Option<String> {
+    video.preview.map(|_| format!("/lazy-static/previews/{id}.jpg"))
+}

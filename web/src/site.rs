@@ -1,0 +1,253 @@
+//! What a request can reach: the rooms of the pod, and the few facts about it that pages and answers show.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Handler, Message};
+use prometheus_client::registry::Registry;
+use seedpod_actors::accounts::AccountsActor;
+use seedpod_actors::catalog::CatalogActor;
+use seedpod_actors::friends::FriendsActor;
+use seedpod_actors::library::LibraryActor;
+use seedpod_actors::library::folder::MediaFolder;
+use seedpod_actors::search::SearchActor;
+use seedpod_actors::seeder::SeederActor;
+use seedpod_actors::supervise::{Live, Supervisor};
+use seedpod_actors::tracker::TrackerActor;
+use seedpod_protocol::ids::{PodId, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use warp::Filter;
+use warp::reply::Response;
+
+use crate::error::ApiError;
+use crate::files::assets::Assets;
+use crate::metrics::WebMetrics;
+
+/// How long a room may take to answer a question.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a room may take for work that reaches other pods or moves files.
+const WORK_DEADLINE: Duration = Duration::from_secs(120);
+/// Media downloads at once. Each holds at most three reads of half a mebibyte.
+const MAX_DOWNLOADS: usize = 512;
+
+/// The rooms that answer requests.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Records, roots and digests.
+    pub catalog: Live<CatalogActor>,
+    /// Who is a friend, and how people change that.
+    pub friends: Live<FriendsActor>,
+    /// Lists and single videos.
+    pub search: Live<SearchActor>,
+    /// Users and their sessions.
+    pub accounts: Live<AccountsActor>,
+    /// Uploads, media files, pictures, torrents.
+    pub library: Live<LibraryActor>,
+    /// Who watches what.
+    pub tracker: Live<TrackerActor>,
+    /// What was served.
+    pub seeder: Live<SeederActor>,
+    /// Where the library keeps media files, for reading them.
+    pub media: MediaFolder,
+    /// How all of them are.
+    pub supervisor: Supervisor,
+}
+
+/// Facts about the pod that the rooms do not know.
+#[derive(Clone)]
+pub struct SiteOptions {
+    /// `http://localhost:9001`: scheme, host, port unless it is the scheme's own, no slash at the end.
+    pub public_url: String,
+    /// The pod.
+    pub pod_id: PodId,
+    /// Its name.
+    pub name: String,
+    /// What its operator says about it.
+    pub description: String,
+    /// The version of the program.
+    pub version: String,
+    /// The largest upload, in bytes; `None` means as much as the disk holds.
+    pub max_upload: Option<u64>,
+    /// The longest video, in seconds.
+    pub max_duration: Option<u64>,
+    /// The hosts that "make friends" asks when none are given.
+    pub configured_friends: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Gives the pod's signed card as it is now: what `GET /api/v1/pods/self` hands out.
+    pub card: Arc<dyn Fn() -> SignedCard + Send + Sync>,
+}
+
+/// A pod's card: the envelope, and the addresses that it names.
+#[derive(Debug, Clone)]
+pub struct SignedCard {
+    /// The envelope, as bytes.
+    pub envelope: Vec<u8>,
+    /// Multiaddrs at which the pod can be dialed.
+    pub addresses: Vec<String>,
+}
+
+impl fmt::Debug for SiteOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SiteOptions")
+            .field("public_url", &self.public_url)
+            .field("pod_id", &self.pod_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The web front of one pod; clones share everything.
+#[derive(Clone)]
+pub struct Site {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    rooms: Rooms,
+    options: SiteOptions,
+    host: String,
+    metrics: WebMetrics,
+    registry: Arc<Registry>,
+    assets: Assets,
+    downloads: Arc<Semaphore>,
+    stopping: CancellationToken,
+}
+
+impl Site {
+    /// A site over these rooms. `registry` is what `/metrics` shows; the site's own `metrics` are in it already.
+    pub fn new(rooms: Rooms, options: SiteOptions, metrics: WebMetrics, registry: Arc<Registry>) -> Self {
+        let host = host_of(&options.public_url).to_owned();
+        let inner = Inner {
+            rooms,
+            options,
+            host,
+            metrics,
+            registry,
+            assets: Assets::open(),
+            downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
+            stopping: CancellationToken::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Every address of the site. It answers each request, also those that are none of its own.
+    pub fn routes(
+        &self,
+    ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + use<> {
+        crate::routes::routes(self)
+    }
+
+    /// Serves people who connect to `listener` until `stop` completes; then takes nobody new, closes the tracker's
+    /// sockets, and lets running requests finish for at most `grace`.
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>, grace: Duration) {
+        let stopping = self.inner.stopping.clone();
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
+        crate::serve::run(listener, self.routes(), stop, grace).await;
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.inner.rooms
+    }
+
+    pub(crate) fn options(&self) -> &SiteOptions {
+        &self.inner.options
+    }
+
+    /// Host and port of the public URL, `localhost:9001`.
+    pub(crate) fn host(&self) -> &str {
+        &self.inner.host
+    }
+
+    /// Whether people reach the pod over https, so that cookies may insist on it.
+    pub(crate) fn is_https(&self) -> bool {
+        self.inner.options.public_url.starts_with("https://")
+    }
+
+    pub(crate) fn metrics(&self) -> &WebMetrics {
+        &self.inner.metrics
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn assets(&self) -> &Assets {
+        &self.inner.assets
+    }
+
+    /// The slots of downloads.
+    pub(crate) fn downloads(&self) -> &Arc<Semaphore> {
+        &self.inner.downloads
+    }
+
+    /// Is cancelled when the site stops: sockets that would stay open for ever close.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
+    }
+}
+
+/// Asks a room something it knows.
+pub(crate) async fn ask<A, M>(room: &Live<A>, message: M) -> Result<M::Result, ApiError>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    ask_within(ANSWER_DEADLINE, room, message).await
+}
+
+/// Asks a room for work that takes a while: other pods are asked, or files are moved.
+pub(crate) async fn ask_work<A, M>(room: &Live<A>, message: M) -> Result<M::Result, ApiError>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    ask_within(WORK_DEADLINE, room, message).await
+}
+
+async fn ask_within<A, M>(deadline: Duration, room: &Live<A>, message: M) -> Result<M::Result, ApiError>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    match tokio::time::timeout(deadline, room.addr().send(message)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            tracing::warn!(
+                message = std::any::type_name::<M>(),
+                "a room took too long to answer"
+            );
+            Err(ApiError::Unavailable)
+        }
+    }
+}
+
+/// The time now.
+pub(crate) fn now() -> Timestamp {
+    let millis = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// Host and port of a URL without a path.
+pub(crate) fn host_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, host)| host)
+}
