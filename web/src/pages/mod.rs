@@ -30,7 +30,10 @@
 //! | watch, embed | GET `/w/<shortUUID>`, `/videos/embed/<uuid>` | |
 //!
 //! Assets: `/assets/<file>` from `web/assets`, `/ui/<file>` from `web/ui/dist`, `/vendor/webtorrent/webtorrent.min.js` and
-//! `/sw.min.js` from `web/ui/dist/vendor/webtorrent` (the latter with `Service-Worker-Allowed: /`).
+//! `/sw.min.js` from `web/ui/dist/vendor/webtorrent` (the latter with `Cache-Control: no-cache` and `Service-Worker-Allowed: /`).
+//! `/webtorrent/…` belongs to that worker; what reaches the pod before the worker is in charge is answered with 204.
+//! The Content-Security-Policy of a watch page adds to `default-src 'self'`: `connect-src` the trackers and sources of its video,
+//! `media-src` its sources and `blob:`, `worker-src 'self'`.
 
 mod about;
 mod embed;

@@ -23,11 +23,11 @@ export function rate(bytesPerSecond: number): string {
   return `${bytes(bytesPerSecond)}/s`;
 }
 
-/** A share of a whole as a percentage without decimals; `0 %` of nothing. Never 100 % while anything came from elsewhere. */
+/** A share of a whole as a percentage without decimals; `0%` of nothing. Never 100% while anything came from elsewhere. */
 export function percent(part: number, whole: number): string {
-  if (whole <= 0 || part <= 0) return '0 %';
-  if (part >= whole) return '100 %';
-  return `${Math.min(99, Math.max(1, Math.round((part * 100) / whole)))} %`;
+  if (whole <= 0 || part <= 0) return '0%';
+  if (part >= whole) return '100%';
+  return `${Math.min(99, Math.max(1, Math.round((part * 100) / whole)))}%`;
 }
 
 /** Seconds as a player shows them: `0:07`, `12:48`, `1:02:03`. */

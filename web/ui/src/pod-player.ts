@@ -124,7 +124,6 @@ export class PodPlayer extends HTMLElement {
       ready: (url) => {
         if (this.#engine !== engine) return;
         this.#streamUrl = url;
-        if (!this.#video?.paused) engine.wantAll();
         this.#consider();
       },
       failed: (cause) => {
@@ -169,6 +168,7 @@ export class PodPlayer extends HTMLElement {
     const started = currentTime > 0 || !paused;
     const cover = started ? this.#cover(video) : undefined;
     this.#source = source;
+    if (source === 'swarm') this.#note = '';
     this.#stalled = false;
     video.src = url;
     if (started) {
@@ -179,8 +179,14 @@ export class PodPlayer extends HTMLElement {
     }
     video.playbackRate = playbackRate;
     if (!paused) video.play().catch(() => cover?.remove());
+    if (started) this.#wantAll();
     this.dispatchEvent(new CustomEvent('sourcechange', { detail: { source } }));
     this.#tell();
+  }
+
+  /** Somebody watches, and from the swarm: the whole file is wanted. While it plays over HTTP the origin is not asked for it twice. */
+  #wantAll(): void {
+    if (this.#source === 'swarm') this.#engine?.wantAll();
   }
 
   #cover(video: HTMLVideoElement): HTMLCanvasElement | undefined {
@@ -195,7 +201,7 @@ export class PodPlayer extends HTMLElement {
 
   #listen(video: HTMLVideoElement, signal: AbortSignal): void {
     const on = (event: string, listener: () => void) => video.addEventListener(event, listener, { signal });
-    on('play', () => this.#engine?.wantAll());
+    on('play', () => this.#wantAll());
     for (const event of ['pause', 'seeking']) on(event, () => this.#consider());
     on('waiting', () => {
       this.#stalled = true;
@@ -204,16 +210,8 @@ export class PodPlayer extends HTMLElement {
     on('playing', () => {
       this.#stalled = false;
     });
-    on('error', () => {
-      // The swarm's stream broke: the same place over HTTP. HTTP broke: the swarm, if there is one.
-      if (this.#source === 'swarm' && this.#file) {
-        this.#note = 'The stream from the swarm broke; the video goes on over plain HTTP.';
-        this.#leave();
-        this.#tell();
-      } else this.#consider();
-    });
-    // A <source> that cannot be had says so itself, and such an event does not bubble.
-    video.addEventListener('error', () => this.#consider(), { signal, capture: true });
+    // A <source> that cannot be had says so itself, and such an event does not bubble: hence the capture.
+    video.addEventListener('error', () => this.#broken(), { signal, capture: true });
     window.addEventListener('pagehide', () => this.#engine?.leave(), { signal });
     window.addEventListener(
       'pageshow',
@@ -227,6 +225,21 @@ export class PodPlayer extends HTMLElement {
     );
   }
 
+  /** The present source broke: the swarm's stream goes on over HTTP at the same place, HTTP in the swarm, if there is one. */
+  #broken(): void {
+    const video = this.#video;
+    if (!video) return;
+    if (this.#source === 'swarm') {
+      this.#note = 'The stream from the swarm broke; the video goes on over plain HTTP.';
+      this.#leave();
+    } else if (video.error !== null || video.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) {
+      const next = this.#engine ? 'Looking for viewers who have it.' : 'Other viewers may still have it: switch sharing on.';
+      this.#note = `${this.#data?.originHost ?? 'The pod'} does not give the file over HTTP. ${next}`;
+      this.#consider();
+    } else return;
+    this.#tell();
+  }
+
   #noteHttp(): void {
     const [video, file] = [this.#video, this.#file];
     if (this.#source !== 'http' || !video || !file || video.readyState === 0) return;
@@ -236,6 +249,8 @@ export class PodPlayer extends HTMLElement {
 
   #tick(): void {
     this.#noteHttp();
+    // It may have broken before this script was there to hear it.
+    if (this.#source === 'http' && this.#note === '') this.#broken();
     this.#rates = this.#account.sample(performance.now());
     this.#consider();
     this.#tell();

@@ -2,7 +2,7 @@
 
 import type { SourceAccount } from './accounting.ts';
 import type { FileSource } from './page-data.ts';
-import { type Client, type Torrent, type Wire, answerOnlyFor, clientOptions, loadClient, loadWorker } from './webtorrent.ts';
+import { type Client, type Torrent, type Wire, answerOnlyFor, clientOptions, loadClient, loadTorrent, loadWorker } from './webtorrent.ts';
 
 /** One connection, for the picture of the swarm. */
 export interface Connection {
@@ -53,14 +53,14 @@ export class SwarmEngine {
   /** Joins the swarm of `file`. Failures arrive as `failed`, whenever they happen. */
   async join(file: FileSource, trackers: readonly string[], webSeeds: readonly string[]): Promise<void> {
     try {
-      const [WebTorrent, controller] = await Promise.all([loadClient(), loadWorker()]);
+      const [WebTorrent, controller, metainfo] = await Promise.all([loadClient(), loadWorker(), loadTorrent(file.torrentUrl)]);
       if (this.#over) return;
       const client = new WebTorrent(clientOptions(trackers));
       this.#client = client;
       client.on('error', (error) => this.#fail(error));
       answerOnlyFor([file], navigator.serviceWorker);
       client.createServer({ controller });
-      const torrent = client.add(new URL(file.torrentUrl, location.href).href, { announce: trackers, deselect: true });
+      const torrent = client.add(metainfo, { announce: trackers, deselect: true });
       this.#torrent = torrent;
       torrent.on('error', (error) => this.#fail(error));
       torrent.on('warning', () => {

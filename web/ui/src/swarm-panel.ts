@@ -98,7 +98,7 @@ function lineClass(spot: Place): string {
 function stateText(stats: PlayerStats): string {
   if (stats.note) return stats.note;
   if (!stats.sharing) return 'Sharing is off: plain HTTP, no connection to other viewers.';
-  if (stats.source === 'swarm') return stats.progress >= 1 ? 'You hold the whole file and give it on while this page is open.' : 'Playing from the swarm.';
+  if (stats.source === 'swarm') return stats.progress >= 1 ? 'You hold the whole file and give it on while this page is open.' : 'In the swarm: pieces come from whoever has them.';
   return stats.connections.length > 0 ? 'Playing over HTTP; moves into the swarm at the next pause or seek.' : 'Joining the swarm.';
 }
 

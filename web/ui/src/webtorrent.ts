@@ -37,7 +37,7 @@ export interface ClientOptions {
 }
 
 export interface Client {
-  add(torrent: string, options: { readonly announce: readonly string[]; readonly deselect: boolean }): Torrent;
+  add(torrent: Uint8Array, options: { readonly announce: readonly string[]; readonly deselect: boolean }): Torrent;
   createServer(options: { readonly controller: ServiceWorkerRegistration }): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
   destroy(done?: () => void): void;
@@ -59,6 +59,13 @@ export function obstacle(page: Pick<Window, 'isSecureContext'> & { RTCPeerConnec
 export async function loadClient(): Promise<ClientConstructor> {
   const module = (await import(/* @vite-ignore */ new URL(CLIENT_URL, location.href).href)) as { default: ClientConstructor };
   return module.default;
+}
+
+/** The .torrent file of this pod. */
+export async function loadTorrent(url: string): Promise<Uint8Array> {
+  const answer = await fetch(new URL(url, location.href));
+  if (!answer.ok) throw new Error(`this pod answered ${answer.status} for its torrent file`);
+  return new Uint8Array(await answer.arrayBuffer());
 }
 
 /** Registers the worker that hands pieces to `<video>`, and waits until it is active. */

@@ -10,10 +10,10 @@ describe('texts are those the server writes', () => {
 });
 
 test('a percentage says 100 only when nothing came from elsewhere', () => {
-  expect(percent(0, 0)).toBe('0 %');
-  expect(percent(999, 1000)).toBe('99 %');
-  expect(percent(1, 1000)).toBe('1 %');
-  expect(percent(1000, 1000)).toBe('100 %');
+  expect(percent(0, 0)).toBe('0%');
+  expect(percent(999, 1000)).toBe('99%');
+  expect(percent(1, 1000)).toBe('1%');
+  expect(percent(1000, 1000)).toBe('100%');
 });
 
 test('rates and times left can be read', () => {
