@@ -1,10 +1,10 @@
 // When the player may change its source without anybody noticing: before it started, and at a seek, a pause or a stall. Pure.
 
-/** For this long after the start, in milliseconds, the swarm may still take over a video that plays already. */
+/** For this long after somebody pressed play, in milliseconds, the swarm may still take over: the video has hardly begun. */
 export const START_BUDGET = 700;
 
 export interface Moment {
-  /** Milliseconds since the player began to get ready. */
+  /** Milliseconds since play was pressed, or since the swarm was asked for. */
   readonly sinceStart: number;
   readonly paused: boolean;
   readonly seeking: boolean;

@@ -124,6 +124,7 @@ export class PodPlayer extends HTMLElement {
       ready: (url) => {
         if (this.#engine !== engine) return;
         this.#streamUrl = url;
+        if (!this.#video?.paused) engine.wantAll();
         this.#consider();
       },
       failed: (cause) => {
@@ -134,7 +135,7 @@ export class PodPlayer extends HTMLElement {
       },
     });
     this.#engine = engine;
-    void engine.join(file, reachable(data.trackers, location.protocol), reachable([file.webSeed], location.protocol));
+    void engine.join(file, reachable(data.trackers, location.protocol));
   }
 
   #leave(): void {
@@ -168,7 +169,12 @@ export class PodPlayer extends HTMLElement {
     const started = currentTime > 0 || !paused;
     const cover = started ? this.#cover(video) : undefined;
     this.#source = source;
-    if (source === 'swarm') this.#note = '';
+    if (source === 'swarm') {
+      this.#note = '';
+      // Not before: while the video plays over HTTP, the origin is not asked for the same file twice.
+      this.#engine?.useWebSeeds(reachable([this.#file?.webSeed ?? ''], location.protocol));
+      if (started) this.#engine?.wantAll();
+    }
     this.#stalled = false;
     video.src = url;
     if (started) {
@@ -179,14 +185,8 @@ export class PodPlayer extends HTMLElement {
     }
     video.playbackRate = playbackRate;
     if (!paused) video.play().catch(() => cover?.remove());
-    if (started) this.#wantAll();
     this.dispatchEvent(new CustomEvent('sourcechange', { detail: { source } }));
     this.#tell();
-  }
-
-  /** Somebody watches, and from the swarm: the whole file is wanted. While it plays over HTTP the origin is not asked for it twice. */
-  #wantAll(): void {
-    if (this.#source === 'swarm') this.#engine?.wantAll();
   }
 
   #cover(video: HTMLVideoElement): HTMLCanvasElement | undefined {
@@ -201,7 +201,10 @@ export class PodPlayer extends HTMLElement {
 
   #listen(video: HTMLVideoElement, signal: AbortSignal): void {
     const on = (event: string, listener: () => void) => video.addEventListener(event, listener, { signal });
-    on('play', () => this.#wantAll());
+    on('play', () => {
+      this.#startedAt = performance.now();
+      this.#engine?.wantAll();
+    });
     for (const event of ['pause', 'seeking']) on(event, () => this.#consider());
     on('waiting', () => {
       this.#stalled = true;

@@ -35,6 +35,7 @@ export class SwarmEngine {
   #torrent: Torrent | undefined;
   #over = false;
   #wanted = false;
+  #seeded = false;
 
   constructor(account: SourceAccount, events: EngineEvents) {
     this.#account = account;
@@ -51,7 +52,7 @@ export class SwarmEngine {
   }
 
   /** Joins the swarm of `file`. Failures arrive as `failed`, whenever they happen. */
-  async join(file: FileSource, trackers: readonly string[], webSeeds: readonly string[]): Promise<void> {
+  async join(file: FileSource, trackers: readonly string[]): Promise<void> {
     try {
       const [WebTorrent, controller, metainfo] = await Promise.all([loadClient(), loadWorker(), loadTorrent(file.torrentUrl)]);
       if (this.#over) return;
@@ -67,9 +68,6 @@ export class SwarmEngine {
         // A tracker that is down for a moment, a web seed that times out: webtorrent goes on by itself.
       });
       torrent.on('wire', (wire) => this.#connected(wire));
-      torrent.once('metadata', () => {
-        for (const seed of webSeeds) torrent.addWebSeed(seed);
-      });
       torrent.once('ready', () => {
         const [first] = torrent.files;
         if (this.#over) return;
@@ -88,6 +86,13 @@ export class SwarmEngine {
     if (this.#wanted) return;
     this.#wanted = true;
     this.#torrent?.files[0]?.select();
+  }
+
+  /** Pods may be asked too, from now on. Until then pieces come from viewers alone, if there are any. */
+  useWebSeeds(seeds: readonly string[]): void {
+    if (this.#seeded) return;
+    this.#seeded = true;
+    for (const seed of seeds) this.#torrent?.addWebSeed(seed);
   }
 
   /** Leaves the swarm: closes all connections and tells the trackers. */
