@@ -249,7 +249,8 @@ impl ReadModel {
         };
         self.numbers.insert(entry.number, id);
         for file in &entry.video.files {
-            self.torrents.insert(file.info_hash, id);
+            // Whoever named a torrent first keeps it: a friend cannot take over another's by naming it too.
+            self.torrents.entry(file.info_hash).or_insert(id);
         }
         if entry.video.privacy == Privacy::Public {
             for key in SORT_KEYS {
@@ -277,7 +278,9 @@ impl ReadModel {
         };
         self.numbers.remove(&entry.number);
         for file in &entry.video.files {
-            self.torrents.remove(&file.info_hash);
+            if self.torrents.get(&file.info_hash) == Some(id) {
+                self.torrents.remove(&file.info_hash);
+            }
         }
         if entry.video.privacy == Privacy::Public {
             for key in SORT_KEYS {
