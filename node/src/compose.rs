@@ -3,14 +3,51 @@
 //! [`crate::serve`] prepares what a pod is made from ([`Parts`]) and says when to stop; everything between is here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use actix::{Actor, Addr, Recipient};
+use anyhow::{Context, anyhow};
+use prometheus_client::registry::Registry;
+use seedpod_actors::accounts::messages::Secret;
+use seedpod_actors::accounts::{self, AccountsActor, FirstUser};
+use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
+use seedpod_actors::catalog::{CatalogActor, CatalogMetrics};
+use seedpod_actors::friends::{FriendsActor, FriendsMetrics, FriendsOptions, Policy};
+use seedpod_actors::library::messages::CatalogReplayed;
+use seedpod_actors::library::{LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools};
+use seedpod_actors::search::SearchActor;
+use seedpod_actors::search::messages::GetProfile;
+use seedpod_actors::seeder::{SeederActor, SeederMetrics};
+use seedpod_actors::store::{Store, StoreError, StoreMetrics, StoreOptions, Transaction};
+use seedpod_actors::supervise::{SuperviseMetrics, Supervisor};
+use seedpod_actors::swarm::{Subscribers, Swarm, SwarmMetrics, SwarmOptions};
+use seedpod_actors::tracker::{TrackerActor, TrackerConfig, TrackerMetrics};
+use seedpod_protocol::envelope::{Draft, DraftError, Epoch, Kind, Stamp, State, Verified};
+use seedpod_protocol::ids::{ObjectId, PodId};
+use seedpod_protocol::keys::PodKey;
+use seedpod_protocol::limits;
+use seedpod_protocol::records::{Card, Profile, Record};
+use seedpod_web::{Rooms, SignedCard, Site, SiteOptions, WebMetrics};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use crate::config::Settings;
-use crate::exit::{Exit, Failure};
+use crate::config::{self, Settings};
+use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::Fetcher;
 use crate::identity::Seed;
+use crate::outside::Outside;
 use crate::resolve::Resolver;
+
+/// How long running requests may take to finish once the pod stops.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// How long the rooms may take to stop.
+const ROOMS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The wait before a room that died is started again; it grows with each death.
+const RESTART_DELAY: Duration = Duration::from_millis(200);
 
 /// What a pod is made from: checked, opened and bound, so that starting has little left to fail.
 #[derive(Debug)]
@@ -45,6 +82,12 @@ pub struct FirstLogin {
 pub struct Pod {
     url: String,
     first_login: Option<FirstLogin>,
+    supervisor: Supervisor,
+    store: Store,
+    swarm: Swarm,
+    driver: JoinHandle<()>,
+    web: JoinHandle<()>,
+    stop_web: oneshot::Sender<()>,
 }
 
 impl Pod {
@@ -60,15 +103,31 @@ impl Pod {
 
     /// Waits until a part that the pod cannot do without has died.
     pub async fn wait_fatal(&self) -> anyhow::Error {
-        std::future::pending().await
+        let mut stopping = self.supervisor.stopping();
+        match stopping.wait_for(Option::is_some).await.map(|stopping| *stopping) {
+            Ok(Some(stopping)) => anyhow!("{} has {:?}", stopping.room, stopping.reason),
+            _ => anyhow!("the supervisor is gone"),
+        }
     }
 
-    /// Stops every part in order: no new requests, then the rooms, then the store.
+    /// Stops every part in order: no new requests, then the network, then the rooms, then the store.
     ///
     /// # Errors
     /// When a part did not stop cleanly; the others are stopped all the same.
     pub async fn stop(self) -> anyhow::Result<()> {
-        Ok(())
+        // The web server is gone already when it died; the rest stops all the same.
+        let _ = self.stop_web.send(());
+        let web = self.web.await.context("the web server");
+        self.swarm.shutdown().await;
+        let driver = self.driver.await.context("the swarm");
+        let late = self.supervisor.shutdown(ROOMS_PATIENCE).await;
+        self.store.close().await;
+        web.and(driver)?;
+        if late.is_empty() {
+            Ok(())
+        } else {
+            Err(anyhow!("did not stop in time: {}", late.join(", ")))
+        }
     }
 }
 
@@ -77,11 +136,357 @@ impl Pod {
 /// # Errors
 /// When a part cannot start; those already started are stopped again.
 pub async fn start(parts: Parts) -> Result<Pod, Failure> {
-    Err(Failure::new(
-        Exit::Failed,
-        anyhow::anyhow!(
-            "this build cannot serve {} yet: its rooms are not wired",
-            parts.url
-        ),
-    ))
+    let Parts {
+        settings,
+        folder,
+        seed,
+        listener,
+        url,
+        resolver,
+        fetcher,
+    } = parts;
+    let key = || PodKey::from_seed(&seed);
+    let me = key().id();
+    let mut registry = Registry::default();
+    let supervisor = Supervisor::new(SuperviseMetrics::new(&mut registry));
+
+    let store = open_store(folder.clone(), StoreMetrics::new(&mut registry)).await?;
+    let (swarm, driver) = Swarm::start(
+        swarm_options(key(), &settings, &url),
+        SwarmMetrics::register(&mut registry),
+    )
+    .await
+    .or_exit(Exit::Network)?;
+    let catalog = CatalogActor::open(
+        key(),
+        rand::random(),
+        store.clone(),
+        swarm.clone(),
+        CatalogMetrics::new(&mut registry),
+        supervisor.lifeline("catalog"),
+    )
+    .await
+    .or_exit(Exit::Config)?
+    .start();
+
+    let outside = Outside::new(resolver, fetcher).start();
+    let media = MediaFolder::open(&folder)
+        .context("cannot use the media folder")
+        .or_exit(Exit::Config)?;
+    let search = SearchActor::new(me, supervisor.lifeline("search")).start();
+    follow(&catalog, search.clone().recipient()).await?;
+    let library = LibraryActor::open(LibraryOptions {
+        pod: me,
+        store: store.clone(),
+        folder: media.clone(),
+        tools: MediaTools::find(std::env::var_os("PATH").as_deref()),
+        max_duration: u32::try_from(settings.video.max_duration.duration().as_secs()).ok(),
+        publisher: catalog.clone().recipient(),
+        fetcher: outside.clone().recipient(),
+        metrics: LibraryMetrics::new(&mut registry),
+        lifeline: supervisor.lifeline("library"),
+    })
+    .await
+    .or_exit(Exit::Config)?
+    .start();
+    follow(&catalog, library.clone().recipient()).await?;
+    library.send(CatalogReplayed).await.context("the library")?;
+
+    let tracker = {
+        let (catalog, metrics) = (catalog.clone(), TrackerMetrics::register(&mut registry));
+        let config = TrackerConfig {
+            open: settings.tracker.open,
+            ..TrackerConfig::default()
+        };
+        supervisor.supervise("tracker", RESTART_DELAY, move |lifeline| {
+            let tracker = TrackerActor::new(config.clone(), metrics.clone())
+                .with_lifeline(lifeline)
+                .start();
+            let recipient: Recipient<Changed> = tracker.clone().recipient();
+            // Self-ordering: the catalog subscribes it before it replays, so nothing falls between.
+            catalog.do_send(Subscribe(recipient.clone()));
+            catalog.do_send(Replay { to: recipient });
+            tracker
+        })
+    };
+    let seeder = {
+        let metrics = SeederMetrics::register(&mut registry);
+        supervisor.supervise("seeder", RESTART_DELAY, move |lifeline| {
+            SeederActor::new(metrics.clone()).with_lifeline(lifeline).start()
+        })
+    };
+
+    let (accounts, first_start) = open_accounts(&settings, me, &store, &catalog, &supervisor).await?;
+    publish_profile(&settings, &url, me, &catalog, &search).await?;
+
+    let card = CardSigner {
+        key: Arc::new(key()),
+        name: settings.pod.name.clone(),
+        url: url.clone(),
+        swarm: swarm.clone(),
+    };
+    let friends = FriendsActor::open(
+        FriendsOptions {
+            policy: policy(settings.network.policy),
+            round: settings.network.round.duration(),
+            initial_score: u32::from(settings.network.initial_score),
+        },
+        catalog.clone(),
+        swarm.clone(),
+        store.clone(),
+        outside.recipient(),
+        card.sign().or_exit(Exit::Config)?,
+        FriendsMetrics::new(&mut registry),
+        supervisor.lifeline("friends"),
+    )
+    .or_exit(Exit::Config)?
+    .start();
+    follow(&catalog, friends.clone().recipient()).await?;
+    swarm
+        .subscribe(Subscribers {
+            envelopes: catalog.clone().recipient(),
+            requests: friends.clone().recipient(),
+            peers: friends.clone().recipient(),
+        })
+        .await;
+
+    let web_metrics = WebMetrics::new(&mut registry);
+    let rooms = Rooms {
+        catalog: catalog.into(),
+        friends: friends.into(),
+        search: search.into(),
+        accounts: accounts.into(),
+        library: library.into(),
+        tracker,
+        seeder,
+        media,
+        supervisor: supervisor.clone(),
+    };
+    let site = Site::new(
+        rooms,
+        site_options(&settings, &url, me, card),
+        web_metrics,
+        Arc::new(registry),
+    );
+    let (stop_web, stopped) = oneshot::channel::<()>();
+    let lifeline = supervisor.lifeline("web");
+    let web = tokio::spawn(async move {
+        let stop = async {
+            // A sender that is dropped means the same as one that speaks.
+            let _ = stopped.await;
+        };
+        site.serve(listener, stop, DRAIN).await;
+        lifeline.finish();
+    });
+    let first_login = first_start.made_root.then(|| FirstLogin {
+        username: settings.root.username.clone(),
+        password: first_start.made_up.map(|password| password.0),
+    });
+    Ok(Pod {
+        url,
+        first_login,
+        supervisor,
+        store,
+        swarm,
+        driver,
+        web,
+        stop_web,
+    })
+}
+
+async fn open_store(folder: PathBuf, metrics: StoreMetrics) -> Result<Store, Failure> {
+    let options = StoreOptions {
+        metrics,
+        ..StoreOptions::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&folder, options));
+    opened
+        .await
+        .context("opening the store panicked")?
+        .map_err(|error| {
+            let exit = match error {
+                StoreError::Newer { .. } | StoreError::Damaged { .. } => Exit::Config,
+                _ => Exit::Failed,
+            };
+            Failure::new(exit, error)
+        })
+}
+
+/// Lets somebody hear of every change of the catalog, past ones first.
+async fn follow(catalog: &Addr<CatalogActor>, follower: Recipient<Changed>) -> Result<(), Failure> {
+    catalog
+        .send(Subscribe(follower.clone()))
+        .await
+        .context("the catalog")?;
+    catalog
+        .send(Replay { to: follower })
+        .await
+        .context("the catalog")?
+        .or_exit(Exit::Config)
+}
+
+fn swarm_options(key: PodKey, settings: &Settings, url: &str) -> SwarmOptions {
+    SwarmOptions {
+        listen: settings
+            .network
+            .listen
+            .iter()
+            .map(|address| address.as_str().to_owned())
+            .collect(),
+        dial_private: lives_on_a_private_address(url),
+        ..SwarmOptions::new(key)
+    }
+}
+
+/// Whether a pod's own public URL names this machine or a private network. Only then may friends live there too: the
+/// word of another pod must not lead a public pod into its operator's own network.
+fn lives_on_a_private_address(url: &str) -> bool {
+    let Some(host) = url::Url::parse(url)
+        .ok()
+        .and_then(|url| url.host().map(|host| host.to_owned()))
+    else {
+        return false;
+    };
+    match host {
+        url::Host::Domain(name) => {
+            name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
+        }
+        url::Host::Ipv4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        url::Host::Ipv6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Users and sessions; the password that was made up, if one was; and whether this was the first start.
+async fn open_accounts(
+    settings: &Settings,
+    me: PodId,
+    store: &Store,
+    catalog: &Addr<CatalogActor>,
+    supervisor: &Supervisor,
+) -> Result<(Addr<AccountsActor>, accounts::FirstStart), Failure> {
+    let first = FirstUser {
+        username: settings.root.username.clone(),
+        email: some_text(&settings.pod.email),
+        password: settings
+            .root
+            .password
+            .as_ref()
+            .map(|password| Secret(password.reveal().to_owned())),
+    };
+    let lifeline = supervisor.lifeline("accounts");
+    let (actor, first) = accounts::open(me, first, store.clone(), catalog.clone(), lifeline)
+        .await
+        .or_exit(Exit::Config)?;
+    Ok((actor.start(), first))
+}
+
+/// Publishes what this pod says about itself, if that changed since it last did.
+async fn publish_profile(
+    settings: &Settings,
+    url: &str,
+    me: PodId,
+    catalog: &Addr<CatalogActor>,
+    search: &Addr<SearchActor>,
+) -> Result<(), Failure> {
+    let profile = Profile {
+        name: settings.pod.name.clone(),
+        description: settings.pod.description.clone(),
+        email: some_text(&settings.pod.email),
+        url: url.to_owned(),
+    };
+    let held = search.send(GetProfile(me)).await.context("the read model")?;
+    if held.is_some_and(|held| *held == profile) {
+        return Ok(());
+    }
+    let publish = Publish {
+        kind: Kind::PROFILE,
+        object: ObjectId::EMPTY,
+        state: State::Live,
+        payload: Record::Profile(profile),
+        along: Transaction::new(),
+    };
+    catalog
+        .send(publish)
+        .await
+        .context("the catalog")?
+        .or_exit(Exit::Config)?;
+    Ok(())
+}
+
+fn site_options(settings: &Settings, url: &str, me: PodId, card: CardSigner) -> SiteOptions {
+    SiteOptions {
+        public_url: url.to_owned(),
+        pod_id: me,
+        name: settings.pod.name.clone(),
+        description: settings.pod.description.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        max_upload: Some(settings.video.max_size.bytes()),
+        max_duration: Some(settings.video.max_duration.duration().as_secs()),
+        configured_friends: settings.network.friends.iter().map(ToString::to_string).collect(),
+        trusted_proxies: Vec::new(),
+        card: Arc::new(move || card.web_card()),
+    }
+}
+
+fn policy(policy: config::Policy) -> Policy {
+    match policy {
+        config::Policy::Open => Policy::Open,
+        config::Policy::Vouched => Policy::Vouched,
+        config::Policy::Ask => Policy::Ask,
+        config::Policy::Closed => Policy::Closed,
+    }
+}
+
+fn some_text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Signs this pod's card: who it is and where it can be dialed.
+#[derive(Clone)]
+struct CardSigner {
+    key: Arc<PodKey>,
+    name: String,
+    url: String,
+    swarm: Swarm,
+}
+
+impl CardSigner {
+    /// The card as of now. It is a word, not a record: its stamp means nothing.
+    fn sign(&self) -> Result<Verified<Record>, DraftError> {
+        let card = Card {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            url: self.url.clone(),
+            addresses: self.addresses(),
+        };
+        let draft = Draft::live(&self.key.id(), Record::Card(card))?;
+        draft.sign(
+            &self.key,
+            Stamp {
+                epoch: Epoch {
+                    counter: 0,
+                    tag: [0; 8],
+                },
+                seq: 0,
+            },
+        )
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        let bare = |address: String| address.split("/p2p/").next().unwrap_or_default().to_owned();
+        self.swarm
+            .addresses()
+            .into_iter()
+            .take(limits::ADDRESSES_MAX)
+            .map(bare)
+            .collect()
+    }
+
+    fn web_card(&self) -> SignedCard {
+        let envelope = self.sign().map(|card| card.bytes().to_vec()).unwrap_or_default();
+        SignedCard {
+            envelope,
+            addresses: self.addresses(),
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod fetch;
 pub mod healthcheck;
 pub mod identity;
+mod outside;
 pub mod resolve;
 pub mod serve;
 pub mod telemetry;

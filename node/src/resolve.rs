@@ -114,6 +114,15 @@ impl HostAddress {
         }
     }
 
+    /// Name and port alone, as friends are listed: `localhost:9002`.
+    pub fn without_scheme(&self) -> String {
+        Self {
+            scheme: None,
+            ..self.clone()
+        }
+        .to_string()
+    }
+
     fn is_this_machine(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare == "localhost"

@@ -20,8 +20,6 @@ pub mod picture;
 pub mod records;
 mod state;
 mod sweep;
-#[cfg(test)]
-mod tests;
 pub mod upload;
 mod workshop;
 

@@ -600,6 +600,3 @@ fn remove_member<K: std::hash::Hash + Eq, V: Ord>(sets: &mut HashMap<K, BTreeSet
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
