@@ -8,7 +8,7 @@ use seedpod_test_net::process::Pod;
 use seedpod_test_net::{TestNet, eventually};
 use serde_json::Value;
 
-/// What happens within a round takes at most a round of 2 s and the time a busy machine needs.
+/// What happens within a round takes at most two seconds between two comparisons of catalogs, and the time a busy machine needs.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// Makes the configured friends of a pod, by giving no hosts.
