@@ -1,25 +1,88 @@
-//! Small bodies: JSON and forms, read whole within a limit and a deadline.
+//! Bodies of requests: as they arrive, and, where they are small, whole within a limit and a deadline.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::StreamExt;
+use bytes::{Buf, Bytes};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use tokio::runtime::Handle;
 use warp::http::HeaderMap;
-use warp::http::header::CONTENT_TYPE;
+use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
 use crate::error::ApiError;
-use crate::multipart::{BodyStream, announced_length, drain};
 use crate::query::Query;
+
+/// What is thrown away of a body that nobody read to its end, so that its sender gets to read the answer.
+const DRAIN_BYTES: usize = 64 * 1024 * 1024;
+/// For how long.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// Longest JSON or form body, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// Time for all of it to arrive.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The bytes of a request as they arrive.
+///
+/// Dropped before its end, it throws away what still comes, for a while, in the background: otherwise the connection
+/// would be reset while the sender still writes, and it would never read why it was refused.
+pub(crate) struct BodyStream {
+    inner: Option<BoxStream<'static, Result<Bytes, warp::Error>>>,
+}
+
+impl BodyStream {
+    /// The body that warp hands over.
+    pub(crate) fn of<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Self {
+        let plain = body.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining())));
+        Self {
+            inner: Some(plain.boxed()),
+        }
+    }
+}
+
+impl Stream for BodyStream {
+    type Item = Result<Bytes, warp::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = inner.as_mut().poll_next(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.inner = None;
+        }
+        polled
+    }
+}
+
+impl Drop for BodyStream {
+    fn drop(&mut self) {
+        let (Some(mut body), Ok(runtime)) = (self.inner.take(), Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(tokio::time::timeout(DRAIN_TIME, async move {
+            let mut left = DRAIN_BYTES;
+            while let Some(Ok(chunk)) = body.next().await {
+                left = left.saturating_sub(chunk.len());
+                if left == 0 {
+                    break;
+                }
+            }
+        }));
+    }
+}
+
+/// The length that a request says its body has.
+pub(crate) fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Reads a body of at most [`MAX_BODY`] bytes.
 pub(crate) async fn small(headers: &HeaderMap, mut body: BodyStream) -> Result<Vec<u8>, ApiError> {
     let too_large = || ApiError::TooLarge(format!("the body has more than {MAX_BODY} bytes"));
     if announced_length(headers).is_some_and(|length| length > MAX_BODY as u64) {
-        drain(body);
         return Err(too_large());
     }
     let mut all = Vec::new();
@@ -34,17 +97,14 @@ pub(crate) async fn small(headers: &HeaderMap, mut body: BodyStream) -> Result<V
         }
         Ok(())
     });
-    match read.await {
-        Ok(Ok(())) => Ok(all),
-        Ok(Err(error)) => {
-            drain(body);
-            Err(error)
-        }
-        Err(_) => Err(ApiError::BadRequest(format!(
+    let late = |_| {
+        ApiError::BadRequest(format!(
             "the body took more than {} s to arrive",
             DEADLINE.as_secs()
-        ))),
-    }
+        ))
+    };
+    read.await.map_err(late)??;
+    Ok(all)
 }
 
 /// Reads fields from a form or from a flat JSON object; both are sent to the same addresses.
@@ -100,11 +160,10 @@ fn flatten(object: serde_json::Map<String, serde_json::Value>) -> Result<Query, 
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
-    use bytes::Bytes;
     use futures::stream;
 
     fn body(bytes: impl Into<Bytes>) -> BodyStream {
-        stream::iter([Ok(bytes.into())]).boxed()
+        BodyStream::of(stream::iter([Ok(bytes.into())]))
     }
 
     fn json_headers() -> HeaderMap {
@@ -163,5 +222,18 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_reads_is_thrown_away_to_its_end() {
+        let (said, mut heard) = tokio::sync::mpsc::channel(1);
+        let chunks = stream::iter((0..10).map(|n| Ok(Bytes::from(vec![n; 1000]))));
+        let end = stream::once(async move {
+            said.send(()).await.unwrap();
+            Ok(Bytes::new())
+        });
+        drop(BodyStream::of(chunks.chain(end)));
+        let end = tokio::time::timeout(DRAIN_TIME, heard.recv()).await;
+        assert_eq!(end, Ok(Some(())));
     }
 }

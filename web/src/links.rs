@@ -70,7 +70,7 @@ impl<'a> Origin<'a> {
 
     /// The page on which it can be watched there.
     pub(crate) fn watch(&self, id: &VideoId) -> String {
-        format!("{}/videos/watch/{id}", self.url)
+        format!("{}{}", self.url, watch_path(id))
     }
 
     /// The magnet link, the same on every pod.

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use bytes::Bytes;
+use futures::Stream;
 use warp::http::HeaderMap;
-use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::header::CONTENT_TYPE;
 
+use crate::body::BodyStream;
 use crate::error::ApiError;
 
 /// Bytes that the parser may hold before something is taken from it.
@@ -27,41 +27,7 @@ const MAX_FIELD: usize = 64 * 1024;
 /// Most parts of a form.
 const MAX_PARTS: usize = 200;
 /// Time in which the next bytes of a body must arrive.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
-/// What is thrown away of a refused body, so that its sender gets to read the answer.
-const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
-/// For how long.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
-
-/// The bytes of a request as they arrive.
-pub(crate) type BodyStream = BoxStream<'static, Result<Bytes, warp::Error>>;
-
-/// Makes a plain stream of bytes from what warp hands over.
-pub(crate) fn plain_body<B: Buf>(
-    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
-) -> BodyStream {
-    body.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining())))
-        .boxed()
-}
-
-/// Throws away what is left of a body in the background. Without it the connection would be reset while the sender still
-/// writes, and it would never read why.
-pub(crate) fn drain(mut body: BodyStream) {
-    tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
-        let mut left = DRAIN_BYTES;
-        while let Some(Ok(chunk)) = body.next().await {
-            left = left.saturating_sub(chunk.len() as u64);
-            if left == 0 {
-                break;
-            }
-        }
-    }));
-}
-
-/// The length that a request says its body has.
-pub(crate) fn announced_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Whether a body is a multipart form.
 pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
@@ -81,26 +47,20 @@ pub(crate) struct Multipart {
     inner: multer::Multipart<'static>,
     taken: Arc<AtomicUsize>,
     parts: usize,
-    rest: BodyRest,
 }
-
-/// The body behind the parser, so that it can be drained when the form is given up.
-type BodyRest = Arc<std::sync::Mutex<Option<BodyStream>>>;
 
 impl Multipart {
     /// Begins to read a form of at most `limit` bytes in all.
     pub(crate) fn new(headers: &HeaderMap, body: BodyStream, limit: u64) -> Result<Self, ApiError> {
         let boundary = content_type(headers).and_then(|kind| multer::parse_boundary(kind).ok());
         let Some(boundary) = boundary else {
-            drain(body);
             return Err(ApiError::BadRequest(
                 "this address takes a multipart/form-data body".into(),
             ));
         };
         let taken = Arc::new(AtomicUsize::new(0));
-        let rest: BodyRest = Arc::new(std::sync::Mutex::new(Some(body)));
         let metered = Metered {
-            body: Arc::clone(&rest),
+            body,
             taken: Arc::clone(&taken),
             seen: 0,
             given: 0,
@@ -111,7 +71,6 @@ impl Multipart {
             inner: multer::Multipart::with_constraints(metered, boundary, limits),
             taken,
             parts: 0,
-            rest,
         })
     }
 
@@ -134,15 +93,6 @@ impl Multipart {
             field,
             taken: Arc::clone(&self.taken),
         }))
-    }
-}
-
-impl Drop for Multipart {
-    fn drop(&mut self) {
-        let rest = self.rest.lock().map(|mut rest| rest.take()).unwrap_or_default();
-        if let Some(body) = rest {
-            drain(body);
-        }
     }
 }
 
@@ -216,7 +166,7 @@ fn broken(error: &multer::Error) -> ApiError {
 
 /// Hands bytes to the parser in portions.
 struct Metered {
-    body: BodyRest,
+    body: BodyStream,
     /// How often the reader took something; counted by the reader.
     taken: Arc<AtomicUsize>,
     /// That count when it was last looked at.
@@ -246,15 +196,7 @@ impl Stream for Metered {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let polled = {
-            let Ok(mut body) = self.body.lock() else {
-                return Poll::Ready(None);
-            };
-            match body.as_mut() {
-                Some(body) => body.as_mut().poll_next(context),
-                None => Poll::Ready(None),
-            }
-        };
+        let polled = Pin::new(&mut self.body).poll_next(context);
         polled.map(|chunk| {
             chunk.map(|chunk| {
                 let chunk = chunk.map_err(std::io::Error::other)?;
@@ -269,19 +211,15 @@ impl Stream for Metered {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
-    use futures::stream;
+    use futures::{StreamExt, stream};
 
     fn headers() -> HeaderMap {
         HeaderMap::from_iter([(CONTENT_TYPE, "multipart/form-data; boundary=XX".parse().unwrap())])
     }
 
     fn form(chunks: Vec<Vec<u8>>) -> Multipart {
-        Multipart::new(
-            &headers(),
-            stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)))).boxed(),
-            1 << 30,
-        )
-        .unwrap()
+        let body = stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))));
+        Multipart::new(&headers(), BodyStream::of(body), 1 << 30).unwrap()
     }
 
     const FORM: &[u8] = b"--XX\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nm\xc3\xa9t\xc3\xa9o\r\n\
@@ -341,7 +279,7 @@ mod tests {
             Ok(Bytes::from(vec![b'a'; 64 * 1024]))
         }));
         let start = stream::iter([Ok(Bytes::from_static(b"--XX\r\nContent-Disposition: "))]);
-        let mut form = Multipart::new(&headers(), start.chain(endless).boxed(), u64::MAX).unwrap();
+        let mut form = Multipart::new(&headers(), BodyStream::of(start.chain(endless)), u64::MAX).unwrap();
         assert_eq!(
             form.next_part().await.err().map(|error| error.status().as_u16()),
             Some(400)
@@ -373,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_form_over_its_limit_is_too_large() {
-        let body = stream::iter([Ok(Bytes::from_static(FORM))]).boxed();
+        let body = BodyStream::of(stream::iter([Ok(Bytes::from_static(FORM))]));
         let mut form = Multipart::new(&headers(), body, 20).unwrap();
         assert_eq!(
             form.next_part().await.err().map(|error| error.status().as_u16()),

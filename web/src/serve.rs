@@ -77,7 +77,7 @@ where
             .header_read_timeout(HEADER_DEADLINE)
             .max_buf_size(READ_BUFFER);
         let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(Patient::new(stream)), service)
+            .serve_connection_with_upgrades(TokioIo::new(Patient::new(stream, STALL)), service)
             .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -122,18 +122,21 @@ where
     }
 }
 
-/// A connection that is given up when its peer takes nothing for [`STALL`].
+/// A connection that is given up when its peer takes nothing for a while.
 struct Patient {
     stream: TcpStream,
+    patience: Duration,
     stalled: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
 impl Patient {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: TcpStream, patience: Duration) -> Self {
+        let stalled = Box::pin(tokio::time::sleep(patience));
         Self {
             stream,
-            stalled: Box::pin(tokio::time::sleep(STALL)),
+            patience,
+            stalled,
             waiting: false,
         }
     }
@@ -146,7 +149,8 @@ impl Patient {
         }
         if !self.waiting {
             self.waiting = true;
-            self.stalled.as_mut().reset(Instant::now() + STALL);
+            let end = Instant::now() + self.patience;
+            self.stalled.as_mut().reset(end);
         }
         ready!(self.stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(
@@ -195,5 +199,118 @@ impl AsyncWrite for Patient {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{Notify, oneshot};
+    use warp::Reply;
+
+    /// A server whose `/wait` answers when it is told to.
+    struct Served {
+        address: SocketAddr,
+        waiting: Arc<Notify>,
+        go_on: Arc<Notify>,
+        stop: Option<oneshot::Sender<()>>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn start(grace: Duration) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (waiting, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (waits, goes) = (Arc::clone(&waiting), Arc::clone(&go_on));
+        let wait = warp::path!("wait").then(move || {
+            let (waits, goes) = (Arc::clone(&waits), Arc::clone(&goes));
+            async move {
+                waits.notify_one();
+                goes.notified().await;
+                "done".into_response()
+            }
+        });
+        let who = warp::ext::optional::<RemoteAddress>()
+            .map(|remote: Option<RemoteAddress>| remote.unwrap().0.ip().to_string().into_response());
+        let routes = wait.or(who).unify();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            run(listener, routes, stop, grace).await;
+        });
+        Served {
+            address,
+            waiting,
+            go_on,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    async fn ask(address: SocketAddr, path: &str) -> TcpStream {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        socket
+    }
+
+    async fn answer(mut socket: TcpStream) -> String {
+        let mut text = String::new();
+        let _ = socket.read_to_string(&mut text).await;
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_knows_who_connected_and_a_stopped_server_takes_nobody() {
+        let mut server = start(Duration::from_secs(5)).await;
+        assert!(
+            answer(ask(server.address, "/").await)
+                .await
+                .ends_with("127.0.0.1")
+        );
+        server.stop.take().unwrap().send(()).unwrap();
+        server.task.await.unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_running_request_is_finished_before_the_end() {
+        let mut server = start(Duration::from_secs(60)).await;
+        let socket = ask(server.address, "/wait").await;
+        server.waiting.notified().await;
+        server.stop.take().unwrap().send(()).unwrap();
+        server.go_on.notify_one();
+        assert!(answer(socket).await.ends_with("done"));
+        server.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_end_is_cut_off() {
+        let mut server = start(Duration::from_millis(50)).await;
+        let _socket = ask(server.address, "/wait").await;
+        server.waiting.notified().await;
+        server.stop.take().unwrap().send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(30), server.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_loses_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = Patient::new(listener.accept().await.unwrap().0, Duration::from_millis(20));
+        let flood = async { while connection.write_all(&[0; 64 * 1024]).await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(30), flood)
+            .await
+            .unwrap();
+        let error = connection.write_all(&[0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(peer);
     }
 }

@@ -12,10 +12,9 @@ use warp::reply::Response;
 
 use super::videos::list_of;
 use super::{body, json as json_answer, read};
-use crate::body::fields;
+use crate::body::{BodyStream, fields};
 use crate::dto;
 use crate::error::ApiError;
-use crate::multipart::BodyStream;
 use crate::paging::{List, Paging};
 use crate::query::shorten;
 use crate::site::{Site, ask};

@@ -21,8 +21,8 @@ pub(crate) use pods::{befriend, hosts_or_configured, parse_hosts, parse_number};
 pub(crate) use upload::receive;
 pub(crate) use videos::{parse_key, remove, update};
 
+use crate::body::BodyStream;
 use crate::error::ApiError;
-use crate::multipart::{BodyStream, plain_body};
 use crate::site::Site;
 
 /// All addresses of the API; what is none of them is a problem in JSON too.
@@ -63,7 +63,7 @@ pub(crate) fn read() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 
 /// The bytes of a request as they arrive.
 pub(crate) fn body() -> impl Filter<Extract = (BodyStream,), Error = Rejection> + Copy {
-    warp::body::stream().map(plain_body)
+    warp::body::stream().map(BodyStream::of)
 }
 
 /// 200 with a JSON body.

@@ -10,9 +10,8 @@ use warp::http::header::{CACHE_CONTROL, HeaderValue};
 use warp::reply::Response;
 
 use super::{body, json as json_answer, read};
-use crate::body::fields;
+use crate::body::{BodyStream, fields};
 use crate::error::ApiError;
-use crate::multipart::BodyStream;
 use crate::session;
 use crate::site::{Site, ask, ask_work};
 use crate::visit::{Visit, answer, visit};
@@ -50,9 +49,9 @@ async fn token(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
     if form.first("client_id") != Some(&client.id) || form.first("client_secret") != Some(&client.secret) {
         return Err(ApiError::InvalidClient);
     }
+    // An empty name or password is a wrong one; an absent one is another request.
     let required = |name: &'static str| {
         form.first(name)
-            .filter(|value| !value.is_empty())
             .ok_or_else(|| ApiError::field(name, "is missing"))
     };
     let (tokens, _) = match form.first("grant_type") {

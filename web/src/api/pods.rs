@@ -14,10 +14,9 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::{body, done, json as json_answer, read};
-use crate::body::small;
+use crate::body::{BodyStream, small};
 use crate::dto::{self, state_name};
 use crate::error::ApiError;
-use crate::multipart::BodyStream;
 use crate::paging::{Paging, sort};
 use crate::query::{Query, shorten};
 use crate::site::{Site, ask, ask_work};

@@ -13,8 +13,9 @@ use seedpod_protocol::ids::{ChannelId, VideoId};
 use std::sync::Arc;
 
 use super::{Fields, Pictures};
+use crate::body::{BodyStream, announced_length};
 use crate::error::ApiError;
-use crate::multipart::{BodyStream, Multipart, Part, announced_length, drain};
+use crate::multipart::{Multipart, Part};
 use crate::query::{Query, shorten};
 use crate::session::{CSRF_FIELD, check_csrf};
 use crate::site::{ask, ask_work};
@@ -37,7 +38,6 @@ pub(crate) async fn receive(
     let max = visit.site.options().max_upload.unwrap_or(u64::MAX / 2);
     let announced = announced_length(&visit.headers);
     if announced.is_some_and(|length| length > max.saturating_add(BESIDE)) {
-        drain(body);
         return Err(ApiError::TooLarge(format!(
             "the video is larger than the {max} bytes that this pod takes"
         )));

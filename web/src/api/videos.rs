@@ -15,11 +15,11 @@ use warp::reply::Response;
 
 use super::upload::{channel_of, picture, receive};
 use super::{Fields, Pictures, body, done, json as json_answer, read};
-use crate::body::fields;
+use crate::body::{BodyStream, fields};
 use crate::constants::{CATEGORIES, LANGUAGES, LICENCES, PRIVACIES};
 use crate::dto;
 use crate::error::ApiError;
-use crate::multipart::{BodyStream, Multipart, is_multipart};
+use crate::multipart::{Multipart, is_multipart};
 use crate::paging::{List, Paging, sort};
 use crate::query::{Query, shorten};
 use crate::site::{Site, ask, ask_work};
@@ -192,13 +192,7 @@ async fn description(id: String, visit: Visit) -> Result<Response, ApiError> {
 }
 
 async fn upload(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let caller = match visit.writer().await {
-        Ok(caller) => caller,
-        Err(error) => {
-            crate::multipart::drain(body);
-            return Err(error);
-        }
-    };
+    let caller = visit.writer().await?;
     let entry = receive(&visit, &caller, body, false).await?;
     Ok(json_answer(
         &json!({ "video": { "id": entry.number, "uuid": entry.id.to_string(), "shortUUID": entry.id.short() } }),

@@ -134,7 +134,7 @@ fn a_video_of_a_friend() {
         "id": 7,
         "uuid": id,
         "shortUUID": entry.id.short(),
-        "url": format!("http://localhost:9003/videos/watch/{id}"),
+        "url": format!("http://localhost:9003/w/{}", entry.id.short()),
         "name": "A film & more",
         "category": { "id": 5, "label": "Sports" },
         "licence": { "id": null, "label": "Unknown" },

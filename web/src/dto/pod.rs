@@ -14,8 +14,9 @@ pub(crate) struct Pod {
     pod_id: String,
     host: String,
     url: String,
-    name: Option<String>,
-    email: Option<String>,
+    name: String,
+    /// Empty if the pod does not say.
+    email: String,
     score: u32,
     state: &'static str,
     created_at: String,
@@ -34,8 +35,10 @@ impl Pod {
             pod_id: entry.pod.to_string(),
             host: entry.host.clone(),
             url: entry.url.clone(),
-            name: profile.map(|profile| profile.name.clone()),
-            email: profile.and_then(|profile| profile.email.clone()),
+            name: profile.map_or_else(|| entry.host.clone(), |profile| profile.name.clone()),
+            email: profile
+                .and_then(|profile| profile.email.clone())
+                .unwrap_or_default(),
             score: entry.score,
             state: state_name(entry.phase),
             created_at: iso(entry.since),

@@ -33,7 +33,7 @@ pub(crate) async fn picture(kind: PictureKind, name: String, visit: Visit) -> Re
     };
     let picture = picture.ok_or_else(unknown)?;
 
-    let tag = format!("\"{}\"", picture.hash.short());
+    let tag = format!("\"{}\"", picture.hash);
     let mut response = if visit.header(IF_NONE_MATCH.as_str()) == Some(&tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

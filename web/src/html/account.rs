@@ -6,9 +6,8 @@ use warp::http::header::SET_COOKIE;
 use warp::reply::Response;
 
 use super::{chrome, local_path, own_csp, page, see_other, sentence};
-use crate::body::fields;
+use crate::body::{BodyStream, fields};
 use crate::error::ApiError;
-use crate::multipart::BodyStream;
 use crate::pages::{AboutPage, LoginPage};
 use crate::session::{self, CSRF_FIELD};
 use crate::site::{ask, ask_work};

@@ -6,10 +6,10 @@ use warp::reply::Response;
 
 use super::{chrome, own_csp, page, see_other, sentence};
 use crate::api::receive;
+use crate::body::BodyStream;
 use crate::constants::{CATEGORIES, LANGUAGES, LICENCES, PRIVACIES};
 use crate::error::ApiError;
 use crate::links;
-use crate::multipart::{BodyStream, drain};
 use crate::pages::{Choice, UploadPage, VideoFields};
 use crate::paging::MAX_COUNT;
 use crate::site::ask;
@@ -21,13 +21,7 @@ pub(super) async fn form(visit: Visit) -> Result<Response, ApiError> {
 }
 
 pub(super) async fn sent(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let caller = match visit.writer().await {
-        Ok(caller) => caller,
-        Err(error) => {
-            drain(body);
-            return Err(error);
-        }
-    };
+    let caller = visit.writer().await?;
     match receive(&visit, &caller, body, true).await {
         Ok(entry) => Ok(see_other(&links::watch_path(&entry.id))),
         // The browser kept what was typed; the file has to be chosen again in any case.
