@@ -3,6 +3,7 @@
 //! What the build itself writes (`dist`, `vendor`, `node_modules`) is not watched, or building would never end.
 
 use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
