@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use seedpod_protocol::envelope::State;
+use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{ChannelId, InfoHash, PodId, VideoId};
 use seedpod_protocol::records::{Channel, Privacy, Profile, Record, Video};
 
@@ -336,24 +336,29 @@ impl ReadModel {
         );
     }
 
+    /// Takes a withdrawal or removal. It names no nonce, so anybody can sign one for any id: only its author's own
+    /// things are hidden.
     fn hide(&mut self, held: &HeldRecord) {
         let header = held.record.header();
-        use seedpod_protocol::envelope::Kind;
+        let author = header.author;
         match header.kind {
             Kind::VIDEO => {
-                if let Ok(id) = VideoId::try_from(header.object) {
+                if let Ok(id) = VideoId::try_from(header.object)
+                    && self.videos.get(&id).is_some_and(|shown| shown.entry.origin == author)
+                {
                     self.hide_video(&id);
                 }
             }
             Kind::CHANNEL => {
                 if let Ok(id) = ChannelId::try_from(header.object)
-                    && self.channels.remove(&id).is_some()
+                    && self.channels.get(&id).is_some_and(|channel| channel.origin == author)
                 {
+                    self.channels.remove(&id);
                     self.join_again(|video| video.video.channel == id, |video| video.channel = None);
                 }
             }
             Kind::PROFILE => {
-                self.profiles.remove(&header.author);
+                self.profiles.remove(&author);
             }
             _ => {}
         }

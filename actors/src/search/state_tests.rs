@@ -246,7 +246,7 @@ fn an_update_replaces_and_a_removal_hides() {
     model.apply(&held(
         &me,
         51,
-        Draft::removed(seedpod_protocol::envelope::Kind::VIDEO, id.into()),
+        Draft::removed(Kind::VIDEO, id.into()),
     ));
     model.check();
     assert!(model.video(VideoKey::Id(id)).is_none());
@@ -280,4 +280,17 @@ fn channels_are_found_by_handle_here_and_with_a_host_elsewhere() {
     assert_eq!(find(None), Some(me.id()));
     assert_eq!(find(Some("localhost:9002")), Some(friend.id()));
     assert_eq!(find(Some("localhost:9009")), None);
+}
+
+#[test]
+fn nobody_hides_what_belongs_to_another() {
+    let (mut model, me, friend) = model();
+    let id = video(&me, 1, "Alpha").id(&me.id());
+    let channel = channel().id(&me.id());
+    for (kind, object) in [(Kind::VIDEO, id.into()), (Kind::CHANNEL, channel.into())] {
+        model.apply(&held(&friend, 99, Draft::removed(kind, object)));
+        model.check();
+    }
+    assert!(model.video(VideoKey::Id(id)).is_some());
+    assert!(model.channel(&ChannelKey::Id(channel)).is_some());
 }
