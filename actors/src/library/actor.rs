@@ -8,7 +8,7 @@ use actix::fut::{LocalBoxActorFuture, ready};
 use actix::prelude::*;
 use bytes::Bytes;
 use seedpod_protocol::envelope::Verified;
-use seedpod_protocol::ids::{PodId, Timestamp};
+use seedpod_protocol::ids::PodId;
 use seedpod_protocol::records::Record;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -24,6 +24,7 @@ use super::state::{CachedFile, Effect, Library, Place};
 use super::sweep::{self, OpenError};
 use super::workshop::{Edited, Workshop};
 use crate::catalog::messages::{Changed, Publish};
+use crate::clock::now;
 use crate::store::Store;
 use crate::supervise::Lifeline;
 
@@ -195,6 +196,13 @@ impl LibraryActor {
     }
 }
 
+#[cfg(test)]
+impl LibraryActor {
+    pub(super) fn row(&self, id: seedpod_protocol::ids::VideoId) -> Option<super::records::LocalVideo> {
+        self.workshop.read(id).ok()
+    }
+}
+
 impl Actor for LibraryActor {
     type Context = Context<Self>;
 
@@ -352,11 +360,4 @@ impl Handler<CatalogReplayed> for LibraryActor {
 
 fn ready_boxed<T: 'static>(value: T) -> LocalBoxActorFuture<LibraryActor, T> {
     Box::pin(ready(value))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

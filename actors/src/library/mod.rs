@@ -20,6 +20,8 @@ pub mod picture;
 pub mod records;
 mod state;
 mod sweep;
+#[cfg(test)]
+mod tests;
 pub mod upload;
 mod workshop;
 

@@ -600,3 +600,6 @@ fn remove_member<K: std::hash::Hash + Eq, V: Ord>(sets: &mut HashMap<K, BTreeSet
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

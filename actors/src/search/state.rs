@@ -344,14 +344,20 @@ impl ReadModel {
         match header.kind {
             Kind::VIDEO => {
                 if let Ok(id) = VideoId::try_from(header.object)
-                    && self.videos.get(&id).is_some_and(|shown| shown.entry.origin == author)
+                    && self
+                        .videos
+                        .get(&id)
+                        .is_some_and(|shown| shown.entry.origin == author)
                 {
                     self.hide_video(&id);
                 }
             }
             Kind::CHANNEL => {
                 if let Ok(id) = ChannelId::try_from(header.object)
-                    && self.channels.get(&id).is_some_and(|channel| channel.origin == author)
+                    && self
+                        .channels
+                        .get(&id)
+                        .is_some_and(|channel| channel.origin == author)
                 {
                     self.channels.remove(&id);
                     self.join_again(|video| video.video.channel == id, |video| video.channel = None);

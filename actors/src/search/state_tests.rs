@@ -243,11 +243,7 @@ fn an_update_replaces_and_a_removal_hides() {
         "Alpha, renamed"
     );
     assert_eq!(model.totals().videos, 3);
-    model.apply(&held(
-        &me,
-        51,
-        Draft::removed(Kind::VIDEO, id.into()),
-    ));
+    model.apply(&held(&me, 51, Draft::removed(Kind::VIDEO, id.into())));
     model.check();
     assert!(model.video(VideoKey::Id(id)).is_none());
     assert!(model.video_with(&InfoHash::from_bytes([1; 20])).is_none());

@@ -50,6 +50,8 @@ pub struct PeerChanged {
 pub const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// Who hears what. Sent once, with `Swarm::subscribe`.
+///
+/// The driver drops what a mailbox does not take; actix's default of 16 is a burst too small: give envelopes 1024 or so.
 #[derive(Debug, Clone)]
 pub struct Subscribers {
     /// Hears new records.

@@ -126,6 +126,11 @@ impl SwarmMetrics {
         self.gossip.get_or_create(&Verdict { verdict, reason }).get()
     }
 
+    /// How many of our own gossip messages came to this end (`sent`, `duplicate`, `nobody`, `queues_full`, `failed`).
+    pub fn published_count(&self, outcome: &'static str) -> u64 {
+        self.published.get_or_create(&Reason { reason: outcome }).get()
+    }
+
     /// How many pods were locked out for this reason.
     pub fn ban_count(&self, reason: &'static str) -> u64 {
         self.bans.get_or_create(&Reason { reason }).get()

@@ -1,6 +1,6 @@
 //! The swarm room: connections to other pods, and what comes over them.
 //!
-//! One task ([`driver`]) owns libp2p; a [`Swarm`] is a handle to it. Nothing outside this folder names libp2p. In short:
+//! One task (`driver.rs`) owns libp2p; a [`Swarm`] is a handle to it. Nothing outside this folder names libp2p. In short:
 //!
 //! ```text
 //!             commands (256)                     candidates (512)            verdicts (512)

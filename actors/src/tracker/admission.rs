@@ -12,6 +12,9 @@ use crate::catalog::messages::Change;
 #[derive(Debug, Default)]
 pub(super) struct Admission {
     videos: HashMap<VideoId, (PodId, Vec<InfoHash>)>,
+    /// How many videos have a torrent. Nothing keeps a pod from naming another's torrent in a video of its own; when that one
+    /// goes, the torrent must stay.
+    holders: HashMap<InfoHash, usize>,
 }
 
 /// What a change of the catalog does to the admitted torrents.
@@ -38,38 +41,49 @@ impl Admission {
             }
             _ => Vec::new(),
         };
-        let before = self
-            .videos
-            .remove(&id)
-            .map(|(_, hashes)| hashes)
-            .unwrap_or_default();
-        let change = AdmissionChange {
-            admit: now
-                .iter()
-                .filter(|hash| !before.contains(hash))
-                .copied()
-                .collect(),
-            withdraw: before.into_iter().filter(|hash| !now.contains(hash)).collect(),
+        let of_another = |(author, _): &(PodId, Vec<InfoHash>)| *author != header.author;
+        let before = match now.is_empty() {
+            // A removal names no nonce, so anybody can sign one for any id: it counts for its author's own video alone.
+            true if self.videos.get(&id).is_some_and(of_another) => None,
+            true => self.videos.remove(&id),
+            false => self.videos.insert(id, (header.author, now.clone())),
         };
-        if !now.is_empty() {
-            self.videos.insert(id, (header.author, now));
+        // The new ones first: what a video keeps never falls to no holder.
+        let mut change = AdmissionChange::default();
+        for info_hash in now {
+            let holders = self.holders.entry(info_hash).or_insert(0);
+            *holders += 1;
+            if *holders == 1 {
+                change.admit.push(info_hash);
+            }
         }
+        change.withdraw = self.release(before.map(|(_, hashes)| hashes).unwrap_or_default());
         change
     }
 
     fn forget(&mut self, author: &PodId) -> AdmissionChange {
-        let mut withdraw = Vec::new();
-        self.videos.retain(|_, (origin, hashes)| {
-            let stays = origin != author;
-            if !stays {
-                withdraw.append(hashes);
-            }
-            stays
-        });
+        let gone = self.videos.extract_if(|_, (origin, _)| origin == author);
+        let released = gone.flat_map(|(_, (_, hashes))| hashes).collect();
         AdmissionChange {
             admit: Vec::new(),
-            withdraw,
+            withdraw: self.release(released),
         }
+    }
+
+    /// Takes one holder off each, and returns those that have none left.
+    fn release(&mut self, mut info_hashes: Vec<InfoHash>) -> Vec<InfoHash> {
+        info_hashes.retain(|info_hash| {
+            let Some(holders) = self.holders.get_mut(info_hash) else {
+                return false;
+            };
+            *holders -= 1;
+            let free = *holders == 0;
+            if free {
+                self.holders.remove(info_hash);
+            }
+            free
+        });
+        info_hashes
     }
 }
 
@@ -87,7 +101,7 @@ mod tests {
         VideoFile {
             info_hash: InfoHash::from_bytes([number; 20]),
             size: 1000,
-            resolution: 720,
+            resolution: 240 + u16::from(number),
             width: 1280,
             height: 720,
             fps: 25,
@@ -108,9 +122,13 @@ mod tests {
     }
 
     fn change(seq: u64, draft: Draft) -> Change {
+        change_by(&author(), seq, draft)
+    }
+
+    fn change_by(key: &PodKey, seq: u64, draft: Draft) -> Change {
         let record = draft
             .sign(
-                &author(),
+                key,
                 Stamp {
                     epoch: Epoch {
                         counter: 1,
@@ -129,8 +147,12 @@ mod tests {
     }
 
     fn video(files: &[u8]) -> Draft {
+        video_of_nonce(3, files)
+    }
+
+    fn video_of_nonce(nonce: u8, files: &[u8]) -> Draft {
         let video = Video {
-            nonce: [3; 16],
+            nonce: [nonce; 16],
             channel: ChannelId::derive(&author().id(), &[4; 16]),
             owner: "root".to_owned(),
             name: "A film".to_owned(),
@@ -194,6 +216,32 @@ mod tests {
         assert_eq!(gone.withdraw, hashes(&[1, 2]));
         assert_eq!(
             admission.follow(&Change::AuthorGone(author().id())),
+            AdmissionChange::default()
+        );
+    }
+
+    #[test]
+    fn a_torrent_two_videos_name_stays_until_both_are_gone() {
+        let mut admission = Admission::default();
+        admission.follow(&change(1, video_of_nonce(3, &[1])));
+        let second = video_of_nonce(4, &[1, 2]);
+        let object = second.object;
+        assert_eq!(admission.follow(&change(2, second)).admit, hashes(&[2]));
+        let removal = admission.follow(&change(3, Draft::removed(Kind::VIDEO, object)));
+        assert_eq!(removal.withdraw, hashes(&[2]));
+        let gone = admission.follow(&Change::AuthorGone(author().id()));
+        assert_eq!(gone.withdraw, hashes(&[1]));
+        assert!(admission.holders.is_empty() && admission.videos.is_empty());
+    }
+
+    #[test]
+    fn nobody_withdraws_the_video_of_another() {
+        let mut admission = Admission::default();
+        admission.follow(&change(1, video(&[1])));
+        let removal = Draft::removed(Kind::VIDEO, video(&[1]).object);
+        let stranger = PodKey::from_seed(&[9; 32]);
+        assert_eq!(
+            admission.follow(&change_by(&stranger, 2, removal)),
             AdmissionChange::default()
         );
     }

@@ -11,11 +11,14 @@ const RANGES: u8 = 4;
 /// Draws a picture of this size from 32 bytes, the same everywhere for the same bytes.
 pub(super) fn draw(seed: &[u8; 32], width: u32, height: u32) -> RgbImage {
     let unit = |at: usize| f32::from(seed[at]) / 255.0;
-    let hue = unit(0);
+    // From green by blue and rose to orange: skies that are never mustard.
+    let hue = 0.4 + 0.66 * unit(0);
     let warmth = hue + 0.08 + 0.1 * unit(1);
     let zenith = from_hsl(hue, 0.42, 0.34);
     let horizon = from_hsl(warmth, 0.55, 0.74);
-    let (sun_x, sun_y) = (0.18 + 0.64 * unit(2), 0.24 + 0.18 * unit(3));
+    // Beside the mark, never behind it.
+    let sun_side = if seed[31].is_multiple_of(2) { 0.12 } else { 0.68 };
+    let (sun_x, sun_y) = (sun_side + 0.2 * unit(2), 0.22 + 0.18 * unit(3));
     let sun_radius = 0.075 + 0.03 * unit(4);
     let sun = from_hsl(warmth + 0.05, 0.7, 0.9);
     let aspect = ratio(width, height);
