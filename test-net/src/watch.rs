@@ -113,11 +113,11 @@ fn is_source(folder: &Path, path: &Path) -> bool {
 async fn build(script: &Path) -> String {
     let started = Instant::now();
     let script = script.canonicalize().unwrap_or_else(|_| script.to_owned());
-    let output = Command::new(script)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await;
+    let mut command = Command::new(script);
+    if !std::io::stdout().is_terminal() {
+        command.env("NO_COLOR", "1").env_remove("FORCE_COLOR");
+    }
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
     match output {
         Err(error) => format!("cannot build the UI: {error}\n"),
         Ok(output) if output.status.success() => {
