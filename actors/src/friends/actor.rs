@@ -299,15 +299,9 @@ impl Handler<PeerChanged> for FriendsActor {
     type Result = ();
 
     fn handle(&mut self, changed: PeerChanged, ctx: &mut Context<Self>) {
-        let (was, pod) = (
-            self.state
-                .get(&changed.pod)
-                .is_some_and(|entry| entry.seen.connected),
-            changed.pod,
-        );
-        self.state
-            .heard(&pod, changed.connected, changed.rtt.map(millis), clock::now());
-        if changed.connected && !was && self.state.phase(&pod) == Some(Phase::Friends) {
+        let PeerChanged { pod, connected, rtt } = changed;
+        let arrived = self.state.heard(pod, connected, rtt.map(millis), clock::now());
+        if arrived && self.state.phase(&pod) == Some(Phase::Friends) {
             self.metrics.asked.inc();
             ctx.notify(SyncNow(pod));
         }

@@ -49,9 +49,7 @@ pub(crate) struct Entry {
 /// What the current run has seen of a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) connected: bool,
     pub(crate) last_heard: Option<Timestamp>,
-    pub(crate) rtt_ms: Option<u32>,
     pub(crate) trouble: Option<String>,
     /// Whether it had all of our records when it was last asked.
     pub(crate) acknowledged: bool,
@@ -99,6 +97,9 @@ pub(crate) struct Friends {
     initial_score: u32,
     entries: BTreeMap<PodId, Entry>,
     vouchers: HashMap<PodId, BTreeSet<PodId>>,
+    /// Pods with an open connection, friends or not, and the last round-trip time in milliseconds. As many as the
+    /// swarm keeps connections.
+    online: HashMap<PodId, Option<u32>>,
     last_number: u64,
 }
 
@@ -110,6 +111,7 @@ impl Friends {
             initial_score: initial_score.clamp(1, MAX_SCORE),
             entries: BTreeMap::new(),
             vouchers: HashMap::new(),
+            online: HashMap::new(),
             last_number: 0,
         }
     }
@@ -150,9 +152,9 @@ impl Friends {
             phase: entry.phase,
             score: entry.score,
             since: entry.since,
-            connected: entry.seen.connected,
+            connected: self.online.contains_key(pod),
             last_heard: entry.seen.last_heard,
-            rtt_ms: entry.seen.rtt_ms,
+            rtt_ms: self.online.get(pod).copied().flatten(),
             in_sync: entry.seen.acknowledged,
             trouble: entry.seen.trouble.clone(),
         };
@@ -277,16 +279,20 @@ impl Friends {
         changed
     }
 
-    /// A connection opened or closed, or a ping came back.
-    pub(crate) fn heard(&mut self, pod: &PodId, connected: bool, rtt_ms: Option<u32>, now: Timestamp) {
-        if let Some(entry) = self.entries.get_mut(pod) {
-            entry.seen.connected = connected;
-            entry.seen.rtt_ms = rtt_ms.or(entry.seen.rtt_ms).filter(|_| connected);
-            if connected {
-                entry.seen.last_heard = Some(now);
-                entry.seen.trouble = None;
-            }
+    /// A connection opened or closed, or a ping came back. Answers whether the pod was away before and is here now.
+    pub(crate) fn heard(&mut self, pod: PodId, connected: bool, rtt_ms: Option<u32>, now: Timestamp) -> bool {
+        if !connected {
+            self.online.remove(&pod);
+            return false;
         }
+        let arrived = !self.online.contains_key(&pod);
+        let known = self.online.entry(pod).or_default();
+        *known = rtt_ms.or(*known);
+        if let Some(entry) = self.entries.get_mut(&pod) {
+            entry.seen.last_heard = Some(now);
+            entry.seen.trouble = None;
+        }
+        arrived
     }
 
     /// Friends with whom no round is under way; they count as busy until [`Self::round_ended`].

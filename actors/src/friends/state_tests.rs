@@ -238,3 +238,15 @@ fn entries_survive_being_stored() {
         "a later version is refused"
     );
 }
+
+#[test]
+fn a_pod_that_was_connected_before_it_became_a_friend_is_shown_as_connected() {
+    let mut friends = friends(Policy::Open);
+    assert!(friends.heard(pod(2), true, None, NOW));
+    assert!(!friends.heard(pod(2), true, Some(3), NOW), "it was here already");
+    befriended(&mut friends, 2);
+    let shown = &friends.list()[0];
+    assert_eq!((shown.connected, shown.rtt_ms), (true, Some(3)));
+    friends.heard(pod(2), false, None, NOW);
+    assert!(!friends.list()[0].connected);
+}
