@@ -1,0 +1,158 @@
+// Three real pods, started by the test-net program on free ports, and what tests ask of them over HTTP.
+
+import { spawn, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PROGRAM = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug', 'seedpod-test-net');
+const START_DEADLINE = 60_000;
+
+/** Starts pods that are friends of each other. */
+export async function startNet(pods = 3) {
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run cargo build --workspace --bins first`);
+  const child = spawn(PROGRAM, ['--pods', String(pods), '--any-ports', '--friends'], { cwd: ROOT });
+  let output = '';
+  child.stderr.on('data', (bytes) => (output += bytes));
+  const found = await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no ready table in time:\n${output}`)), START_DEADLINE);
+    child.once('exit', (code) => reject(new Error(`test-net ended with ${code}:\n${output}`)));
+    child.stdout.on('data', (bytes) => {
+      output += bytes;
+      const table = [...output.matchAll(/^ {2}pod (\d+) {2}(\S+) {2}root \/ (\S+) {2}pid (\d+)$/gm)];
+      if (table.length < pods) return;
+      clearTimeout(timer);
+      resolve(table.map(([, number, url, password, pid]) => new Pod(Number(number), url, password, Number(pid))));
+    });
+  });
+  return new Net(child, found, () => output);
+}
+
+class Net {
+  constructor(child, pods, output) {
+    this.child = child;
+    this.pods = pods;
+    this.output = output;
+    child.removeAllListeners('exit');
+  }
+
+  /** Pod by its number, from 1. */
+  pod(number) {
+    return this.pods[number - 1];
+  }
+
+  async stop() {
+    if (this.child.exitCode !== null) return;
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill('SIGTERM');
+    await ended;
+  }
+}
+
+class Pod {
+  #token;
+
+  constructor(number, url, password, pid) {
+    Object.assign(this, { number, url, password, pid });
+  }
+
+  /** Ends the process at once, as a power cut would. */
+  kill() {
+    process.kill(this.pid, 'SIGKILL');
+  }
+
+  async token() {
+    this.#token ??= await this.#login();
+    return this.#token;
+  }
+
+  async #login() {
+    const client = await this.json('/api/v1/oauth-clients/local');
+    const body = new URLSearchParams({
+      ...client,
+      grant_type: 'password',
+      response_type: 'code',
+      username: 'root',
+      password: this.password,
+    });
+    const answer = await this.json('/api/v1/users/token', { method: 'POST', body });
+    return answer.access_token;
+  }
+
+  async json(path, init) {
+    const answer = await fetch(this.url + path, init);
+    if (!answer.ok) throw new Error(`${init?.method ?? 'GET'} ${path} on pod ${this.number}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  }
+
+  /** Uploads a file through the API and answers what the pod made of it. */
+  async upload(file, name) {
+    const me = await this.json('/api/v1/users/me', { headers: await this.#auth() });
+    const form = new FormData();
+    form.set('name', name);
+    form.set('channelId', String(me.videoChannels[0].id));
+    form.set('privacy', '1');
+    form.set('videofile', new File([readFileSync(file)], file.split('/').pop()));
+    const { video } = await this.json('/api/v1/videos/upload', { method: 'POST', body: form, headers: await this.#auth() });
+    return video;
+  }
+
+  async #auth() {
+    return { authorization: `Bearer ${await this.token()}` };
+  }
+}
+
+/** Waits until a condition gives something true. */
+export async function eventually(what, condition, deadline = 30_000) {
+  const end = Date.now() + deadline;
+  let last;
+  while (Date.now() < end) {
+    try {
+      last = await condition();
+      if (last) return last;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`not in time: ${what} (last: ${last instanceof Error ? last.message : JSON.stringify(last)})`);
+}
+
+/** Short clips, made by ffmpeg: what people upload, in the three containers. */
+export class Clips {
+  #folder = mkdtempSync(join(tmpdir(), 'seedpod-clips-'));
+
+  /** H.264 and AAC with the index at the end, as cameras write it. */
+  mp4(seconds = 8) {
+    return this.#make('camera.mp4', seconds, ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac']);
+  }
+
+  /** VP9 and Opus. */
+  webm(seconds = 5) {
+    return this.#make('clip.webm', seconds, ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-c:a', 'libopus']);
+  }
+
+  /** VP8 and Vorbis in Ogg. Chromium has had no Theora since version 123, so that cannot be what is tried here. */
+  ogv(seconds = 5) {
+    return this.#make('clip.ogv', seconds, ['-c:v', 'libvpx', '-deadline', 'realtime', '-b:v', '1M', '-c:a', 'libvorbis', '-f', 'ogg']);
+  }
+
+  /** Theora and Vorbis in Ogg: still around, and beyond this browser. */
+  theora(seconds = 5) {
+    return this.#make('old.ogv', seconds, ['-c:v', 'libtheora', '-q:v', '6', '-c:a', 'libvorbis']);
+  }
+
+  remove() {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #make(name, seconds, codec) {
+    const file = join(this.#folder, name);
+    const picture = ['-f', 'lavfi', '-i', `testsrc2=size=640x360:rate=25:duration=${seconds}`];
+    const sound = ['-f', 'lavfi', '-i', `sine=frequency=440:duration=${seconds}`];
+    execFileSync('ffmpeg', ['-v', 'error', '-y', ...picture, ...sound, ...codec, '-shortest', file]);
+    return file;
+  }
+}
