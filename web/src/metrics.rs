@@ -1,6 +1,6 @@
 //! What the web front counts.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,12 +21,12 @@ pub struct WebMetrics {
 /// How a request was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Answered {
-    part: Part,
-    status: Class,
+    part: &'static str,
+    status: &'static str,
 }
 
 /// Which part of the site was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// `/api`.
     Api,
@@ -36,19 +36,17 @@ pub(crate) enum Part {
     Pages,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Class {
-    Fine,
-    Refused,
-    Failed,
-}
-
 impl Answered {
     pub(crate) fn new(part: Part, status: StatusCode) -> Self {
+        let part = match part {
+            Part::Api => "api",
+            Part::Files => "files",
+            Part::Pages => "pages",
+        };
         let status = match status.as_u16() {
-            500.. => Class::Failed,
-            400.. => Class::Refused,
-            _ => Class::Fine,
+            500.. => "failed",
+            400.. => "refused",
+            _ => "fine",
         };
         Self { part, status }
     }

@@ -130,7 +130,7 @@ fn line(field: &str, value: &str, min: usize, max: usize) -> Result<String, ApiE
     if !(min..=max).contains(&length) {
         return Err(ApiError::field(
             field,
-            format!("has {length} characters, expected {min} to {max}"),
+            format!("must have {min} to {max} characters, not {length}"),
         ));
     }
     if value.chars().any(char::is_control) {
@@ -152,7 +152,7 @@ fn text(query: &Query, field: &str, max: usize) -> Result<Option<Option<String>>
     if length > max {
         return Err(ApiError::field(
             field,
-            format!("has {length} characters, at most {max} are taken"),
+            format!("must have at most {max} characters, not {length}"),
         ));
     }
     if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {

@@ -17,7 +17,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 pub(crate) use fields::{Fields, Pictures};
-pub(crate) use pods::{befriend, hosts_or_configured, parse_hosts, parse_number};
+pub(crate) use pods::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 pub(crate) use upload::receive;
 pub(crate) use videos::{parse_key, remove, update};
 

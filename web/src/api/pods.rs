@@ -220,12 +220,24 @@ async fn add(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
         .get("host")
         .and_then(Value::as_str)
         .ok_or_else(|| ApiError::field("host", "is missing"))?;
-    let made = befriend(&visit, parse_hosts(&[host])?, false).await?;
+    check_made(&befriend(&visit, parse_hosts(&[host])?, false).await?)?;
+    Ok(done())
+}
+
+/// Whether anything came of it, when there was something to come.
+pub(crate) fn check_made(made: &MadeFriends) -> Result<(), ApiError> {
     match made.failed.first() {
         Some((host, cause)) if made.friends.is_empty() => {
-            Err(ApiError::BadGateway(format!("{host}: {cause}")))
+            let host = if cause.contains(host.as_str()) {
+                String::new()
+            } else {
+                format!("{host}: ")
+            };
+            Err(ApiError::BadGateway(format!(
+                "no friendship came about: {host}{cause}"
+            )))
         }
-        _ => Ok(done()),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use warp::reply::Response;
 
 use super::lists::LATEST;
 use super::{chrome, own_csp, page as answer_page, see_other, sentence};
-use crate::api::{befriend, hosts_or_configured, parse_hosts, parse_number};
+use crate::api::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 use crate::body::{BodyStream, fields};
 use crate::error::ApiError;
 use crate::pages::{FriendRow, FriendState, NetworkPage};
@@ -54,13 +54,7 @@ async fn try_to_make_friends(visit: &Visit, typed: &str) -> Result<(), ApiError>
     };
     // Whoever types a host knows what they want; the configured ones are for a pod that is alone.
     let only_when_alone = typed.is_none();
-    let made = befriend(visit, hosts_or_configured(visit, typed)?, only_when_alone).await?;
-    match made.failed.as_slice() {
-        [(host, cause), ..] if made.friends.is_empty() => {
-            Err(ApiError::BadGateway(format!("{host}: {cause}")))
-        }
-        _ => Ok(()),
-    }
+    check_made(&befriend(visit, hosts_or_configured(visit, typed)?, only_when_alone).await?)
 }
 
 pub(super) async fn remove(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {

@@ -13,7 +13,7 @@ pub enum FriendState {
     CatchingUp {
         /// Records we hold.
         have: u64,
-        /// Records the friend says it has.
+        /// Records the friend says it has; 0 if it did not say.
         of: u64,
     },
     /// We said yes, they have not yet.
@@ -36,6 +36,7 @@ impl FriendState {
     pub fn words(&self) -> String {
         match self {
             Self::InSync => "In sync".to_owned(),
+            Self::CatchingUp { of: 0, .. } => "Catching up".to_owned(),
             Self::CatchingUp { have, of } => format!("Catching up: {have} of {of}"),
             Self::Waiting => "Waiting for them to accept".to_owned(),
             Self::Unreachable { cause } if cause.is_empty() => "Unreachable".to_owned(),
