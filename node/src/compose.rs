@@ -305,7 +305,7 @@ async fn open_store(folder: PathBuf, metrics: StoreMetrics) -> Result<Store, Fai
         .context("opening the store panicked")?
         .map_err(|error| {
             let exit = match error {
-                StoreError::Newer { .. } | StoreError::Damaged { .. } => Exit::Config,
+                StoreError::Newer { .. } | StoreError::Damaged { .. } | StoreError::InUse(_) => Exit::Config,
                 _ => Exit::Failed,
             };
             Failure::new(exit, error)

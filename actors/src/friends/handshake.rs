@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::actor::{FriendsActor, Links, With};
 use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHost};
 use super::records;
+use super::rounds::SyncNow;
 use super::state::{Answer, Candidate, Friends};
 use crate::catalog::messages::{Admit, Expel, Publish, Receive};
 use crate::store::{Transaction, tables};
@@ -155,9 +156,11 @@ impl Diplomat {
             Response::Befriended { card, friendship } => {
                 let candidate = introduced(candidate.pod, card).unwrap_or_else(|_| candidate.clone());
                 let theirs = yes_of(candidate.pod, self.links.me, friendship).map_err(Refused::No)?;
-                self.both_agree(candidate, theirs)
-                    .await
-                    .map_err(|error| Refused::No(error.to_string()))
+                let agreed = self.both_agree(candidate.clone(), theirs).await;
+                agreed.map_err(|error| Refused::No(error.to_string()))?;
+                // Whoever made a friend wants to see its videos: the answer waits for the first comparison.
+                self.sync_now(candidate.pod).await;
+                Ok(())
             }
             Response::Refused {
                 reason: Refusal::AskedOperator,
@@ -194,6 +197,7 @@ impl Diplomat {
         match self.both_agree(candidate, theirs).await {
             Ok(()) => {
                 info!(pod = %from.short(), %host, "friend gained");
+                self.list.do_send(SyncNow(from));
                 Response::Befriended {
                     card: self.links.card.bytes().to_vec(),
                     friendship: ours.bytes().to_vec(),
@@ -220,9 +224,7 @@ impl Diplomat {
         self.with(move |friends, now| friends.gained(&candidate, now))
             .await?;
         self.save(pod).await;
-        self.tell_swarm().await?;
-        self.list.do_send(super::rounds::SyncNow(pod));
-        Ok(())
+        self.tell_swarm().await
     }
 
     /// Ends friendships: signs our no, tells those who can be reached, and lets their records go. The entries move

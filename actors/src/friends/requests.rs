@@ -19,7 +19,8 @@ impl Handler<RequestArrived> for FriendsActor {
 
     fn handle(&mut self, arrived: RequestArrived, ctx: &mut Context<Self>) {
         let RequestArrived { from, request, reply } = arrived;
-        let is_friend = self.state.phase(&from) == Some(Phase::Friends);
+        // One that we said yes to, and whose yes is on its way to us, may read already.
+        let is_friend = matches!(self.state.phase(&from), Some(Phase::Friends | Phase::Asking));
         let diplomat = self.diplomat(ctx);
         let hints = matches!(request, Request::ListFriends).then(|| self.hints());
         let work = async move {

@@ -54,6 +54,13 @@ impl Handler<SyncNow> for FriendsActor {
 }
 
 impl Diplomat {
+    /// Asks one friend at once and waits for the end of it, unless it is being asked already.
+    pub(super) async fn sync_now(&self, pod: PodId) {
+        if let Ok(Some(addresses)) = self.with(move |friends, _| friends.begin_round_with(&pod)).await {
+            self.sync(pod, addresses, false).await;
+        }
+    }
+
     async fn sync(&self, pod: PodId, addresses: Vec<String>, counts: bool) {
         let caught_up = self.links.catalog.send(CatchUp { with: pod, addresses }).await;
         let (result, trouble) = match caught_up {

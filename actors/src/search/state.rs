@@ -26,6 +26,9 @@ pub(crate) struct ReadModel {
     orders: HashMap<SortKey, BTreeSet<(Place, VideoId)>>,
     channels: HashMap<ChannelId, Arc<ChannelEntry>>,
     profiles: HashMap<PodId, Arc<Profile>>,
+    /// Live videos that came before their channel or their origin's profile: without these there is no address to
+    /// give people, so they are shown when all is here.
+    waiting: HashMap<VideoId, HeldRecord>,
     local_videos: usize,
     local_bytes: u64,
 }
@@ -61,6 +64,7 @@ impl ReadModel {
             orders: SORT_KEYS.into_iter().map(|key| (key, BTreeSet::new())).collect(),
             channels: HashMap::new(),
             profiles: HashMap::new(),
+            waiting: HashMap::new(),
             local_videos: 0,
             local_bytes: 0,
         }
@@ -94,6 +98,8 @@ impl ReadModel {
         for id in videos {
             self.hide_video(&id);
         }
+        self.waiting
+            .retain(|_, held| held.record.header().author != *author);
         self.channels.retain(|_, channel| channel.origin != *author);
         self.profiles.remove(author);
     }
@@ -229,19 +235,31 @@ impl ReadModel {
         {
             return;
         }
-        self.hide_video(&id);
         let origin = held.record.header().author;
+        let channel = self
+            .channels
+            .get(&video.channel)
+            .filter(|channel| channel.origin == origin)
+            .cloned();
+        let profile = self.profiles.get(&origin).cloned();
+        if channel.is_none() || profile.is_none() {
+            let waits = self
+                .waiting
+                .get(&id)
+                .is_some_and(|waiting| waiting.record.rank() >= held.record.rank());
+            if !waits {
+                self.waiting.insert(id, held.clone());
+            }
+            return;
+        }
+        self.hide_video(&id);
         let entry = VideoEntry {
             id,
             number: held.number,
             origin,
             is_local: origin == self.me,
-            channel: self
-                .channels
-                .get(&video.channel)
-                .filter(|channel| channel.origin == origin)
-                .cloned(),
-            profile: self.profiles.get(&origin).cloned(),
+            channel,
+            profile,
             video,
             received_at: held.received_at,
             via: held.via,
@@ -309,6 +327,16 @@ impl ReadModel {
             |video| video.origin == origin && video.video.channel == id,
             |video| video.channel = Some(Arc::clone(&entry)),
         );
+        self.show_waiting(&origin);
+    }
+
+    /// Tries again to show the videos of a pod that waited for a channel or a profile.
+    fn show_waiting(&mut self, origin: &PodId) {
+        let of_origin = |_: &VideoId, held: &mut HeldRecord| held.record.header().author == *origin;
+        let waiting: Vec<_> = self.waiting.extract_if(of_origin).map(|(_, held)| held).collect();
+        for held in waiting {
+            self.apply(&held);
+        }
     }
 
     fn show_profile(&mut self, author: PodId, profile: Profile) {
@@ -334,6 +362,7 @@ impl ReadModel {
                     .cloned();
             },
         );
+        self.show_waiting(&author);
     }
 
     /// Takes a withdrawal or removal. It names no nonce, so anybody can sign one for any id: only its author's own

@@ -121,19 +121,26 @@ fn model() -> (ReadModel, PodKey, PodKey) {
         },
     );
     show(&mut model, &friend, 4, video(&friend, 4, "Delta by the sea"));
-    let profile = Profile {
-        name: "pod-2".to_owned(),
-        description: String::new(),
-        email: None,
-        url: "http://localhost:9002".to_owned(),
-    };
-    model.apply(&held(
-        &friend,
-        91,
-        Draft::live(&friend.id(), Record::Profile(profile)).expect("a profile"),
-    ));
+    assert_eq!(
+        model.totals().videos,
+        0,
+        "without a profile there is no address to give people"
+    );
+    for (author, number) in [(&me, 1), (&friend, 2)] {
+        let draft = Draft::live(&author.id(), Record::Profile(profile(number))).expect("a profile");
+        model.apply(&held(author, 91, draft));
+    }
     model.check();
     (model, me, friend)
+}
+
+fn profile(number: u8) -> Profile {
+    Profile {
+        name: format!("pod-{number}"),
+        description: String::new(),
+        email: None,
+        url: format!("http://localhost:900{number}"),
+    }
 }
 
 fn names(model: &ReadModel, filter: VideoFilter, sort: Sort) -> Vec<String> {

@@ -414,7 +414,9 @@ async fn change_everything(net: &TestNet, video: &Uploaded) -> anyhow::Result<()
             ("/description", json!("My super description updated")),
             ("/tags", json!(["tagup1", "tagup2"])),
             // What was not changed has stayed, the torrent above all.
-            ("/files", before["files"].clone()),
+            ("/files/0/infoHash", before["files"][0]["infoHash"].clone()),
+            ("/files/0/torrentUrl", before["files"][0]["torrentUrl"].clone()),
+            ("/files/0/fileUrl", before["files"][0]["fileUrl"].clone()),
             ("/createdAt", before["createdAt"].clone()),
             ("/thumbnailPath", before["thumbnailPath"].clone()),
         ];
@@ -425,6 +427,13 @@ async fn change_everything(net: &TestNet, video: &Uploaded) -> anyhow::Result<()
                 "pod {number} says {found:?} at {pointer}, not {expected}"
             );
         }
+        // The magnet shows the new name and leads to the same torrent.
+        let magnet = text(after, "/files/0/magnetUri")?;
+        ensure!(
+            magnet.contains("dn=My%20super%20video%20updated"),
+            "pod {number} says {magnet}"
+        );
+        torrent::add(magnet).await?;
         let (old, new) = (text(&before, "/updatedAt")?, text(after, "/updatedAt")?);
         ensure!(
             old.parse::<jiff::Timestamp>()? < new.parse()?,

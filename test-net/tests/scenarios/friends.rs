@@ -1,10 +1,10 @@
 //! Making and quitting friends, step by step, looked at on every pod.
 
 use anyhow::{Context, ensure};
-use seedpod_test_net::TestNet;
 use seedpod_test_net::api::{Friend, List};
+use seedpod_test_net::{TestNet, eventually};
 
-use crate::steps::{befriend_three, expect_equal_digests, expect_friends, make_configured_friends};
+use crate::steps::{SOON, befriend_three, expect_equal_digests, expect_friends, make_configured_friends};
 
 #[tokio::test]
 async fn three_pods_make_and_quit_friends() {
@@ -16,9 +16,13 @@ async fn three_pods_make_and_quit_friends() {
         make_configured_friends(net.pod(2)).await?;
         expect_friends(net, &[(1, &[]), (2, &[3]), (3, &[2])]).await?;
         for (number, friend) in [(2, 3), (3, 2)] {
-            let listed = net.pod(number).visitor().friends().await?;
-            let entry = listed.data.first().context("a friend was just listed")?;
-            ensure_well_described(entry, net.pod(friend).host(), friend)?;
+            // The address to write to is in the friend's profile, a record like others.
+            eventually("the friend's profile is here", SOON, async || {
+                let listed = net.pod(number).visitor().friends().await?;
+                let entry = listed.data.first().context("a friend was just listed")?;
+                ensure_well_described(entry, net.pod(friend).host(), friend)
+            })
+            .await?;
         }
 
         // Pod 1 asks pod 2 alone; since pod 3 is on its list, it becomes a friend too.
