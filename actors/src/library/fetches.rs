@@ -1,6 +1,6 @@
 //! Which files of friends are being fetched, which wait, and which are not to be had for a while.
 //!
-//! Invariants ([`Fetches::check`]): a file is in at most one of running, wanted and ahead; at most [`MAX_RUNNING`] run, of
+//! Invariants (`Fetches::check`): a file is in at most one of running, wanted and ahead; at most [`MAX_RUNNING`] run, of
 //! which at most [`MAX_AHEAD_RUNNING`] nobody waits for; each queue has its named length. Pure.
 
 use std::collections::{HashMap, HashSet, VecDeque};
