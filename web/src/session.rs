@@ -17,50 +17,69 @@ pub(crate) const CSRF_FIELD: &str = "csrf";
 /// Longer tokens are none of ours.
 const MAX_TOKEN: usize = 256;
 
-/// The name of the session cookie. Over https it has the prefix that lets no sub-domain and no plain-text page set it.
-pub(crate) fn cookie_name(https: bool) -> &'static str {
-    if https {
-        "__Host-seedpod_session"
-    } else {
-        "seedpod_session"
+/// The session cookie of one pod.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionCookie {
+    name: String,
+    attributes: &'static str,
+}
+
+impl SessionCookie {
+    /// Over https the name has the prefix that lets no sub-domain and no plain-text page set the cookie. Cookies know no
+    /// ports: where the address has one, so does the name, or two pods of one machine would log each other out.
+    pub(crate) fn of(public_url: &str) -> Self {
+        let https = public_url.starts_with("https://");
+        let port = public_url.rsplit_once(':').map(|(_, port)| port);
+        let port = port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+        let name = port.map_or_else(
+            || "seedpod_session".to_owned(),
+            |port| format!("seedpod_session_{port}"),
+        );
+        if https {
+            Self {
+                name: format!("__Host-{name}"),
+                attributes: "Path=/; HttpOnly; SameSite=Lax; Secure",
+            }
+        } else {
+            Self {
+                name,
+                attributes: "Path=/; HttpOnly; SameSite=Lax",
+            }
+        }
     }
-}
 
-/// The value of one cookie, if the browser sent exactly one of that name.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(found, _)| *found == name)
-        .map(|(_, value)| value.trim_matches('"'));
-    // Two of one name means that somebody planted one; neither is believed.
-    match (values.next(), values.next()) {
-        (Some(value), None) if !value.is_empty() && value.len() <= MAX_TOKEN => Some(value),
-        _ => None,
+    /// Its value, if the browser sent exactly one.
+    pub(crate) fn read<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let mut values = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(found, _)| *found == self.name)
+            .map(|(_, value)| value.trim_matches('"'));
+        // Two of one name means that somebody planted one; neither is believed.
+        match (values.next(), values.next()) {
+            (Some(value), None) if !value.is_empty() && value.len() <= MAX_TOKEN => Some(value),
+            _ => None,
+        }
     }
-}
 
-/// The header that starts a session of `seconds`.
-pub(crate) fn start(https: bool, token: &Secret, seconds: u64) -> Option<HeaderValue> {
-    let secure = if https { "; Secure" } else { "" };
-    HeaderValue::from_str(&format!(
-        "{}={}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}",
-        cookie_name(https),
-        token.0
-    ))
-    .ok()
-}
+    /// The header that starts a session of `seconds`; nothing if the token cannot stand in a header.
+    pub(crate) fn start(&self, token: &Secret, seconds: u64) -> Option<HeaderValue> {
+        self.set(&token.0, seconds)
+    }
 
-/// The header that ends a session.
-pub(crate) fn end(https: bool) -> HeaderValue {
-    HeaderValue::from_static(if https {
-        "__Host-seedpod_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
-    } else {
-        "seedpod_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
-    })
+    /// The header that ends a session.
+    pub(crate) fn end(&self) -> HeaderValue {
+        self.set("", 0)
+            .expect("a name made from digits and letters stands in a header")
+    }
+
+    fn set(&self, value: &str, seconds: u64) -> Option<HeaderValue> {
+        let Self { name, attributes } = self;
+        HeaderValue::from_str(&format!("{name}={value}; Max-Age={seconds}; {attributes}")).ok()
+    }
 }
 
 /// The token of an `Authorization: Bearer …` header.
@@ -135,47 +154,69 @@ mod tests {
         headers
     }
 
+    fn read(pairs: &[(&'static str, &str)]) -> Option<String> {
+        let headers = headers(pairs);
+        SessionCookie::of("http://pod.example")
+            .read(&headers)
+            .map(str::to_owned)
+    }
+
     #[test]
     fn the_cookie_is_found_among_others() {
-        let sent = headers(&[("cookie", "a=b; seedpod_session=tok; x=y")]);
-        assert_eq!(cookie(&sent, "seedpod_session"), Some("tok"));
-        assert_eq!(cookie(&sent, "seedpod"), None);
         assert_eq!(
-            cookie(&headers(&[("cookie", "seedpod_session=")]), "seedpod_session"),
+            read(&[("cookie", "a=b; seedpod_session=tok; x=y")]).as_deref(),
+            Some("tok")
+        );
+        assert_eq!(read(&[("cookie", "seedpod=tok")]), None);
+        assert_eq!(read(&[("cookie", "seedpod_session=")]), None);
+    }
+
+    #[test]
+    fn a_planted_second_cookie_ends_the_trust_in_both() {
+        assert_eq!(
+            read(&[("cookie", "seedpod_session=mine; seedpod_session=theirs")]),
+            None
+        );
+        assert_eq!(
+            read(&[
+                ("cookie", "seedpod_session=mine"),
+                ("cookie", "seedpod_session=theirs")
+            ]),
             None
         );
     }
 
     #[test]
-    fn a_planted_second_cookie_ends_the_trust_in_both() {
-        let sent = headers(&[("cookie", "seedpod_session=mine; seedpod_session=theirs")]);
-        assert_eq!(cookie(&sent, "seedpod_session"), None);
-        let sent = headers(&[
-            ("cookie", "seedpod_session=mine"),
-            ("cookie", "seedpod_session=theirs"),
-        ]);
-        assert_eq!(cookie(&sent, "seedpod_session"), None);
+    fn the_cookie_is_closed_to_scripts_and_other_sites() {
+        let start = |url: &str| SessionCookie::of(url).start(&Secret("tok".into()), 60).unwrap();
+        assert_eq!(
+            start("http://pod.example"),
+            "seedpod_session=tok; Max-Age=60; Path=/; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(
+            start("https://pod.example"),
+            "__Host-seedpod_session=tok; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
+        let end = SessionCookie::of("https://pod.example").end();
+        assert!(
+            end.to_str()
+                .unwrap()
+                .starts_with("__Host-seedpod_session=; Max-Age=0; Path=/")
+        );
+        assert!(
+            SessionCookie::of("http://pod.example")
+                .start(&Secret("two\nlines".into()), 1)
+                .is_none()
+        );
     }
 
     #[test]
-    fn the_cookie_is_closed_to_scripts_and_other_sites() {
-        let plain = start(false, &Secret("tok".into()), 60).unwrap();
-        assert_eq!(
-            plain,
-            "seedpod_session=tok; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
-        );
-        let https = start(true, &Secret("tok".into()), 60).unwrap();
-        assert_eq!(
-            https,
-            "__Host-seedpod_session=tok; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
-        );
-        assert!(
-            end(true)
-                .to_str()
-                .unwrap()
-                .starts_with("__Host-seedpod_session=; Path=/; Max-Age=0")
-        );
-        assert!(start(false, &Secret("two\nlines".into()), 1).is_none());
+    fn two_pods_of_one_machine_do_not_log_each_other_out() {
+        let name = |url: &str| SessionCookie::of(url).name;
+        assert_eq!(name("http://localhost:9001"), "seedpod_session_9001");
+        assert_ne!(name("http://localhost:9001"), name("http://localhost:9002"));
+        assert_eq!(name("http://[::1]"), "seedpod_session", "an address is no port");
+        assert_eq!(name("https://[::1]:9443"), "__Host-seedpod_session_9443");
     }
 
     #[test]

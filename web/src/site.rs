@@ -28,6 +28,7 @@ use warp::reply::Response;
 use crate::error::ApiError;
 use crate::files::assets::Assets;
 use crate::metrics::WebMetrics;
+use crate::session::SessionCookie;
 
 /// How long a room may take to answer a question.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -112,6 +113,7 @@ struct Inner {
     rooms: Rooms,
     options: SiteOptions,
     host: String,
+    session_cookie: SessionCookie,
     metrics: WebMetrics,
     registry: Arc<Registry>,
     assets: Assets,
@@ -123,10 +125,12 @@ impl Site {
     /// A site over these rooms. `registry` is what `/metrics` shows; the site's own `metrics` are in it already.
     pub fn new(rooms: Rooms, options: SiteOptions, metrics: WebMetrics, registry: Arc<Registry>) -> Self {
         let host = host_of(&options.public_url).to_owned();
+        let session_cookie = SessionCookie::of(&options.public_url);
         let inner = Inner {
             rooms,
             options,
             host,
+            session_cookie,
             metrics,
             registry,
             assets: Assets::open(),
@@ -167,6 +171,11 @@ impl Site {
     /// Host and port of the public URL, `localhost:9001`.
     pub(crate) fn host(&self) -> &str {
         &self.inner.host
+    }
+
+    /// The cookie by which browsers are known.
+    pub(crate) fn session_cookie(&self) -> &SessionCookie {
+        &self.inner.session_cookie
     }
 
     /// Whether people reach the pod over https, so that cookies may insist on it.

@@ -118,7 +118,7 @@ impl Visit {
             let user = ask(accounts, Authenticate(Secret(token.to_owned()))).await??;
             return Ok(Some(Caller { user, session: None }));
         }
-        let Some(token) = session::cookie(&self.headers, session::cookie_name(self.site.is_https())) else {
+        let Some(token) = self.site.session_cookie().read(&self.headers) else {
             return Ok(None);
         };
         let token = Secret(token.to_owned());

@@ -32,7 +32,10 @@ pub(super) async fn log_in(visit: Visit, body: BodyStream) -> Result<Response, A
     };
     match ask_work(&visit.site.rooms().accounts, login).await? {
         Ok((tokens, _)) => {
-            let cookie = session::start(visit.site.is_https(), &tokens.access, tokens.expires_in)
+            let cookie = visit
+                .site
+                .session_cookie()
+                .start(&tokens.access, tokens.expires_in)
                 .ok_or(ApiError::Internal)?;
             let mut response = see_other(&next);
             response.headers_mut().insert(SET_COOKIE, cookie);
@@ -57,7 +60,7 @@ pub(super) async fn log_out(visit: Visit, body: BodyStream) -> Result<Response, 
     let mut response = see_other("/");
     response
         .headers_mut()
-        .insert(SET_COOKIE, session::end(visit.site.is_https()));
+        .insert(SET_COOKIE, visit.site.session_cookie().end());
     Ok(response)
 }
 
