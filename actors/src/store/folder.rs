@@ -1,6 +1,7 @@
 //! The folder: who may use it, which format it has, and how files get their names durably.
 //!
-//! Folders are 0700 and files 0600 whatever the umask and whatever they were before.
+//! Folders are 0700 and files 0600 whatever the umask and whatever they were before. sled makes its files by the umask: they are
+//! tightened at start, and those it makes later lie in a folder that nobody else can enter.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -108,6 +109,7 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .create(true)
         .truncate(true)
         .open(&temporary)?;
+    file.set_permissions(Permissions::from_mode(0o600))?; // the umask may have taken away even our own
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

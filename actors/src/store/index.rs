@@ -332,3 +332,64 @@ fn own_row(row: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Vec<u8>, Vec<
 fn index_error(error: sled::Error) -> StoreError {
     StoreError::Index(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
+    use super::*;
+    use crate::store::tables::META;
+
+    const JOURNAL: JournalId = [7; 16];
+
+    fn index_with_rows(folder: &Path) -> Index {
+        let mut index = Index::open(folder, JOURNAL, 1 << 20).unwrap();
+        let row = |key: u8| Operation {
+            table: META.number(),
+            key: vec![key],
+            value: Some(vec![key; 50]),
+        };
+        index.apply((0..100).map(row), 1).unwrap();
+        index
+    }
+
+    #[test]
+    fn rows_that_sled_lost_or_changed_are_noticed() {
+        let row = |key: u8| vec![META.number(), key];
+        for (what, key, value) in [
+            ("a row is missing", row(50), None),
+            ("a row is back", row(200), Some(vec![1])),
+            ("a value is another", row(50), Some(vec![51; 50])),
+            ("the marker is gone", MARKER_KEY.to_vec(), None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let tree = index_with_rows(folder.path()).rows.tree;
+            match value {
+                Some(value) => tree.insert(key, value).unwrap(),
+                None => tree.remove(key).unwrap(),
+            };
+            drop(tree);
+            let error = Index::open(folder.path(), JOURNAL, 1 << 20).expect_err(what);
+            assert!(error.contains("rows are not those"), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_whole_index_says_how_far_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = index_with_rows(folder.path());
+        let removal = Operation {
+            table: META.number(),
+            key: vec![3],
+            value: None,
+        };
+        index.apply([removal.clone(), removal], 5).unwrap();
+        drop(index);
+        let index = Index::open(folder.path(), JOURNAL, 1 << 20).unwrap();
+        assert_eq!((index.applied(), index.rows().len(META)), (5, 99));
+        assert_eq!(
+            Marker::decode(&index.marker.encode()).as_ref(),
+            Some(&index.marker)
+        );
+    }
+}

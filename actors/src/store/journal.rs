@@ -65,6 +65,8 @@ pub(super) struct Journal {
     length: u64,
     next: u64,
     segment_bytes: u64,
+    /// Size of all segments.
+    total: u64,
     buffer: Vec<u8>,
 }
 
@@ -214,21 +216,26 @@ impl Journal {
             length,
             next: survey.last + 1,
             segment_bytes,
+            total: survey.bytes.max(HEADER_BYTES as u64),
             buffer: Vec::new(),
         })
     }
 
+    /// Size of all segments, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.total
+    }
+
     /// Writes one group as one frame, in a new segment if the present one is full; durable only after [`sync`](Self::sync).
-    /// Returns the numbers of the group's last transaction and the bytes written.
+    /// Returns the number of the group's last transaction.
     ///
     /// After an error the end of the file is unknown and nothing may be written any more.
-    pub(super) fn append(&mut self, group: &[Transaction]) -> io::Result<(u64, u64)> {
-        let mut added = 0;
+    pub(super) fn append(&mut self, group: &[Transaction]) -> io::Result<u64> {
         if self.length >= self.segment_bytes {
             self.file = create_segment(&self.folder, self.segment + 1, self.next, self.id)?;
             self.segment += 1;
             self.length = HEADER_BYTES as u64;
-            added = self.length;
+            self.total += self.length;
         }
         let frame = &mut self.buffer;
         frame.clear();
@@ -246,13 +253,13 @@ impl Journal {
         frame[..4].copy_from_slice(&length);
         frame[4..8].copy_from_slice(&crc);
         self.file.write_all(frame)?;
-        added += frame.len() as u64;
+        self.total += frame.len() as u64;
         self.length += frame.len() as u64;
         self.next += u64::from(count);
         if frame.capacity() > 2 * GROUP_BYTES {
             self.buffer = Vec::new(); // one huge transaction does not hold its memory for ever
         }
-        Ok((self.next - 1, added))
+        Ok(self.next - 1)
     }
 
     /// Waits until everything appended is on the disk (`fdatasync`).

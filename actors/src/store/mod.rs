@@ -119,7 +119,7 @@ impl Store {
         options
             .metrics
             .journal_bytes
-            .set(i64::try_from(survey.bytes).unwrap_or(i64::MAX));
+            .set(i64::try_from(journal.bytes()).unwrap_or(i64::MAX));
         let writer = Writer {
             journal,
             index,

@@ -129,7 +129,7 @@ impl Writer {
     }
 
     fn write(&mut self, transactions: Vec<Transaction>) -> Result<(), String> {
-        let (last, bytes) = self
+        let last = self
             .journal
             .append(&transactions)
             .map_err(|error| format!("journal write: {error}"))?;
@@ -143,7 +143,7 @@ impl Writer {
             .observe(f64::from(u32::try_from(transactions.len()).unwrap_or(u32::MAX)));
         self.metrics
             .journal_bytes
-            .inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.journal.bytes()).unwrap_or(i64::MAX));
         let operations = transactions.into_iter().flat_map(Transaction::into_operations);
         self.index
             .apply(operations, last)

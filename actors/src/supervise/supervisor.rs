@@ -227,6 +227,12 @@ impl Supervisor {
         self.shell().factories.insert(room, factory);
     }
 
+    /// How many share this supervisor: clones, lifelines and ordered restarts.
+    #[cfg(test)]
+    pub(super) fn handles(&self) -> usize {
+        Arc::strong_count(&self.inner)
+    }
+
     fn shell(&self) -> MutexGuard<'_, Shell> {
         self.inner.shell.lock().unwrap_or_else(PoisonError::into_inner)
     }
