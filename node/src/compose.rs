@@ -423,7 +423,7 @@ fn site_options(settings: &Settings, url: &str, me: PodId, card: CardSigner) -> 
         max_upload: Some(settings.video.max_size.bytes()),
         max_duration: Some(settings.video.max_duration.duration().as_secs()),
         configured_friends: settings.network.friends.iter().map(ToString::to_string).collect(),
-        trusted_proxies: Vec::new(),
+        trusted_proxies: settings.trusted_proxies.clone(),
         card: Arc::new(move || card.web_card()),
     }
 }

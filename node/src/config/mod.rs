@@ -35,6 +35,8 @@ pub struct Settings {
     pub network: Network,
     /// The WebTorrent tracker.
     pub tracker: Tracker,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Registration of new users.
     pub signup: Signup,
     /// What a new user gets.
