@@ -75,25 +75,45 @@ pub(crate) async fn written(path: String, visit: Visit) -> Result<Response, ApiE
     } else {
         Keep::Ask
     };
-    file(&path, Written::get(&path), keep, &visit)
+    file(
+        &path,
+        Written::get(&path),
+        keep,
+        visit.header(IF_NONE_MATCH.as_str()),
+    )
 }
 
 /// `/ui/<file>`.
 pub(crate) async fn built(path: String, visit: Visit) -> Result<Response, ApiError> {
     let keep = if has_hash(&path) { Keep::Forever } else { Keep::Ask };
-    file(&path, Built::get(&path), keep, &visit)
+    file(
+        &path,
+        Built::get(&path),
+        keep,
+        visit.header(IF_NONE_MATCH.as_str()),
+    )
 }
 
 /// `/vendor/webtorrent/<file>`, as published.
 pub(crate) async fn webtorrent(name: String, visit: Visit) -> Result<Response, ApiError> {
     let path = format!("{WEBTORRENT}/{name}");
-    file(&path, Built::get(&path), Keep::Ask, &visit)
+    file(
+        &path,
+        Built::get(&path),
+        Keep::Ask,
+        visit.header(IF_NONE_MATCH.as_str()),
+    )
 }
 
 /// `/sw.min.js`: webtorrent's service worker, which must stand above all that it answers for.
 pub(crate) async fn service_worker(visit: Visit) -> Result<Response, ApiError> {
     let path = format!("{WEBTORRENT}/sw.min.js");
-    let mut response = file(&path, Built::get(&path), Keep::Ask, &visit)?;
+    let mut response = file(
+        &path,
+        Built::get(&path),
+        Keep::Ask,
+        visit.header(IF_NONE_MATCH.as_str()),
+    )?;
     response
         .headers_mut()
         .insert("service-worker-allowed", HeaderValue::from_static("/"));
@@ -102,16 +122,23 @@ pub(crate) async fn service_worker(visit: Visit) -> Result<Response, ApiError> {
 
 /// `/favicon.ico`: the mark, for browsers that ask for nothing else.
 pub(crate) async fn icon(visit: Visit) -> Result<Response, ApiError> {
-    file("mark.svg", Written::get("mark.svg"), Keep::Ask, &visit)
+    file(
+        "mark.svg",
+        Written::get("mark.svg"),
+        Keep::Ask,
+        visit.header(IF_NONE_MATCH.as_str()),
+    )
 }
 
-fn file(path: &str, found: Option<EmbeddedFile>, keep: Keep, visit: &Visit) -> Result<Response, ApiError> {
+fn file(
+    path: &str,
+    found: Option<EmbeddedFile>,
+    keep: Keep,
+    known: Option<&str>,
+) -> Result<Response, ApiError> {
     let file = found.ok_or_else(|| ApiError::NotFound("there is no such file here".into()))?;
     let tag = format!("\"{}\"", tag(&file));
-    let mut response = if visit
-        .header(IF_NONE_MATCH.as_str())
-        .is_some_and(|known| known.contains(&tag))
-    {
+    let mut response = if known.is_some_and(|known| known.contains(&tag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         match file.data {
@@ -126,7 +153,9 @@ fn file(path: &str, found: Option<EmbeddedFile>, keep: Keep, visit: &Visit) -> R
     } else {
         kind.to_string()
     };
-    headers.extend(HeaderValue::from_str(&kind).ok().map(|kind| (CONTENT_TYPE, kind)));
+    if let Ok(kind) = HeaderValue::from_str(&kind) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
     headers.extend(HeaderValue::from_str(&tag).ok().map(|tag| (ETAG, tag)));
     let keep = match keep {
         Keep::Forever if !cfg!(debug_assertions) => "public, max-age=31536000, immutable",
@@ -166,6 +195,20 @@ mod tests {
         assert!(!has_hash("watch.js"));
         assert!(!has_hash("vendor/some-morelong.js"));
         assert!(!has_hash(""));
+    }
+
+    #[test]
+    fn a_file_has_one_type_and_is_not_sent_twice() {
+        let answer = |known: Option<&str>| {
+            file("mark.svg", Written::get("mark.svg"), Keep::Ask, known)
+                .ok()
+                .expect("the mark is written by hand")
+        };
+        let first = answer(None);
+        let kinds: Vec<_> = first.headers().get_all(CONTENT_TYPE).iter().collect();
+        assert_eq!(kinds, ["image/svg+xml"]);
+        let tag = first.headers()[ETAG].to_str().expect("a tag is text");
+        assert_eq!(answer(Some(tag)).status(), StatusCode::NOT_MODIFIED);
     }
 
     #[test]
