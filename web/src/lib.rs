@@ -21,6 +21,8 @@ mod metrics;
 mod multipart;
 pub mod pages;
 mod paging;
+mod patient;
+mod places;
 mod query;
 mod range;
 mod routes;

@@ -14,6 +14,8 @@ pub struct WebMetrics {
     pub(crate) media_bytes: Counter,
     pub(crate) downloads_refused: Counter,
     pub(crate) tallies_lost: Counter,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
     pub(crate) sockets: Gauge,
     pub(crate) sockets_refused: Counter,
 }
@@ -73,6 +75,16 @@ impl WebMetrics {
             "tallies_lost",
             "Downloads that the seeder was too busy to count",
             metrics.tallies_lost.clone(),
+        );
+        registry.register(
+            "connections",
+            "Open HTTP connections",
+            metrics.connections.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because their address, or everybody together, had enough",
+            metrics.connections_refused.clone(),
         );
         registry.register("sockets", "Open sockets of the tracker", metrics.sockets.clone());
         registry.register(

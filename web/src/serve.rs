@@ -1,35 +1,39 @@
 //! The accept loop: from a bound socket to answered requests, and to a stop within a deadline.
 //!
 //! A server that accepts whatever comes can be stopped by anybody who opens connections and says nothing. Here
-//! connections are counted ([`MAX_CONNECTIONS`]), headers must arrive in [`HEADER_DEADLINE`], and a peer that takes
-//! nothing of its answer for [`STALL`] loses its connection. Bodies have their own deadlines where they are read.
+//! connections have [places](crate::places), headers must arrive in [`HEADER_DEADLINE`], and a peer that takes next to
+//! nothing of its answer tries our [`PATIENCE`]. Bodies have their own deadlines where they are read.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep};
+use tokio::net::TcpListener;
 use tracing::{debug, info, warn};
 use warp::Filter;
 use warp::reply::Response;
 
-/// Connections at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 4096;
+use crate::metrics::WebMetrics;
+use crate::patient::{Patience, Patient};
+use crate::places::{Limits, Places};
+
+/// Connections at once.
+const PLACES: Limits = Limits {
+    total: 8192,
+    per_address: 1024,
+};
 /// Time for the headers of a request, and the longest pause between two requests.
-const HEADER_DEADLINE: Duration = Duration::from_secs(75);
-/// Longest time in which a peer may take nothing of what is sent. A paused player counts as one: it asks again.
-const STALL: Duration = Duration::from_secs(180);
+const HEADER_DEADLINE: Duration = Duration::from_secs(20);
+/// The slowest peer that is served: about a kilobyte a second while it keeps us waiting.
+const PATIENCE: Patience = Patience {
+    window: Duration::from_secs(30),
+    bytes: 32 * 1024,
+};
 /// Largest buffer of a connection, in bytes, and with it the longest headers.
 const READ_BUFFER: usize = 256 * 1024;
 /// Pause after an accept that failed for want of something, file handles most likely.
@@ -39,21 +43,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RemoteAddress(pub(crate) SocketAddr);
 
+/// Who is let in, and what is counted at the door.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    places: Places,
+    metrics: WebMetrics,
+}
+
+impl Door {
+    pub(crate) fn new(trusted_proxies: &[IpAddr], metrics: WebMetrics) -> Self {
+        Self {
+            places: Places::new(PLACES, trusted_proxies),
+            metrics,
+        }
+    }
+}
+
 /// Serves until `stop` completes, then lets running requests finish for at most `grace`.
-pub(crate) async fn run<F>(listener: TcpListener, routes: F, stop: impl Future<Output = ()>, grace: Duration)
-where
+pub(crate) async fn run<F>(
+    listener: TcpListener,
+    routes: F,
+    door: Door,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut stop = std::pin::pin!(stop);
     loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (listener.accept().await, slot)
-        };
-        let (accepted, slot) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
         let (stream, remote) = match accepted {
@@ -63,6 +83,10 @@ where
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
+        };
+        let Some(place) = door.places.take(remote.ip()) else {
+            door.metrics.connections_refused.inc();
+            continue;
         };
         // Answers are small or large, never many small writes: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
@@ -77,14 +101,17 @@ where
             .header_read_timeout(HEADER_DEADLINE)
             .max_buf_size(READ_BUFFER);
         let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(Patient::new(stream, STALL)), service)
+            .serve_connection_with_upgrades(TokioIo::new(Patient::new(stream, PATIENCE)), service)
             .into_owned();
         let connection = graceful.watch(connection);
+        door.metrics.connections.inc();
+        let open = door.metrics.connections.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%remote, %error, "connection ended");
             }
-            drop(slot);
+            open.dec();
+            drop(place);
         });
     }
     drop(listener);
@@ -122,91 +149,14 @@ where
     }
 }
 
-/// A connection that is given up when its peer takes nothing for a while.
-struct Patient {
-    stream: TcpStream,
-    patience: Duration,
-    stalled: Pin<Box<Sleep>>,
-    waiting: bool,
-}
-
-impl Patient {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        let stalled = Box::pin(tokio::time::sleep(patience));
-        Self {
-            stream,
-            patience,
-            stalled,
-            waiting: false,
-        }
-    }
-
-    /// Turns a write that has been pending for too long into an error.
-    fn judge<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.waiting = false;
-            return polled;
-        }
-        if !self.waiting {
-            self.waiting = true;
-            let end = Instant::now() + self.patience;
-            self.stalled.as_mut().reset(end);
-        }
-        ready!(self.stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the peer takes nothing",
-        )))
-    }
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, polled)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.judge(context, polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use std::sync::Arc;
+
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::{Notify, oneshot};
     use warp::Reply;
 
@@ -240,7 +190,8 @@ mod tests {
             let stop = async {
                 let _ = stopped.await;
             };
-            run(listener, routes, stop, grace).await;
+            let door = Door::new(&[], WebMetrics::default());
+            run(listener, routes, door, stop, grace).await;
         });
         Served {
             address,
@@ -301,16 +252,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_takes_nothing_loses_its_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = Patient::new(listener.accept().await.unwrap().0, Duration::from_millis(20));
-        let flood = async { while connection.write_all(&[0; 64 * 1024]).await.is_ok() {} };
-        tokio::time::timeout(Duration::from_secs(30), flood)
+    async fn an_address_that_has_all_its_places_is_turned_away_and_others_are_not() {
+        let server = start(Duration::from_secs(5)).await;
+        let mut held = Vec::new();
+        for _ in 0..PLACES.per_address {
+            held.push(TcpStream::connect(server.address).await.unwrap());
+        }
+        // Accepted and closed at once: the answer is the end of the stream, or a reset.
+        assert_eq!(answer(ask(server.address, "/").await).await, "");
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = other.connect(server.address).await.unwrap();
+        other
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             .await
             .unwrap();
-        let error = connection.write_all(&[0]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(peer);
+        assert!(answer(other).await.ends_with("127.0.0.2"));
     }
 }

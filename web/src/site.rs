@@ -28,6 +28,7 @@ use warp::reply::Response;
 use crate::error::ApiError;
 use crate::files::assets::Assets;
 use crate::metrics::WebMetrics;
+use crate::serve::Door;
 use crate::session::SessionCookie;
 
 /// How long a room may take to answer a question.
@@ -157,7 +158,8 @@ impl Site {
             stop.await;
             stopping.cancel();
         };
-        crate::serve::run(listener, self.routes(), stop, grace).await;
+        let door = Door::new(&self.inner.options.trusted_proxies, self.inner.metrics.clone());
+        crate::serve::run(listener, self.routes(), door, stop, grace).await;
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {

@@ -200,9 +200,8 @@ mod tests {
     #[test]
     fn a_file_has_one_type_and_is_not_sent_twice() {
         let answer = |known: Option<&str>| {
-            file("mark.svg", Written::get("mark.svg"), Keep::Ask, known)
-                .ok()
-                .expect("the mark is written by hand")
+            let answer = file("mark.svg", Written::get("mark.svg"), Keep::Ask, known);
+            answer.unwrap_or_else(|_| panic!("the mark is written by hand"))
         };
         let first = answer(None);
         let kinds: Vec<_> = first.headers().get_all(CONTENT_TYPE).iter().collect();
