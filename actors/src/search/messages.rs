@@ -134,6 +134,8 @@ pub struct VideoFilter {
     pub host: Option<String>,
     /// Only videos of this user on this pod, unlisted ones included.
     pub owner: Option<String>,
+    /// Only videos of users of this name, on any pod unless `host` or `is_local` says which.
+    pub account: Option<String>,
     /// Only videos of this channel.
     pub channel: Option<ChannelId>,
 }

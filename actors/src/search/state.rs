@@ -520,6 +520,7 @@ impl<'a> Prepared<'a> {
             licences,
             languages,
             host,
+            account,
             channel,
             ..
         } = self.filter;
@@ -538,6 +539,7 @@ impl<'a> Prepared<'a> {
                     .as_ref()
                     .is_some_and(|language| languages.contains(language)))
             && channel.is_none_or(|channel| channel == video.channel)
+            && account.as_ref().is_none_or(|account| *account == video.owner)
             && host.as_deref().is_none_or(|host| entry.host() == Some(host))
             && (self.one_of.is_empty() || self.one_of.iter().any(tagged))
             && self.all_of.iter().all(tagged)

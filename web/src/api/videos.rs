@@ -165,6 +165,7 @@ pub(super) fn filter_of(query: &Query) -> Result<VideoFilter, ApiError> {
         tags_all_of: texts("tagsAllOf"),
         host: query.text("host").map(str::to_owned),
         owner: None,
+        account: None,
         channel: None,
     })
 }
