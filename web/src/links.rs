@@ -3,12 +3,21 @@
 //! Media, torrents and the tracker of a video are its origin's, and the magnet is made of nothing else, so that every
 //! pod shows the same one. Pictures and pages are this pod's.
 
-use seedpod_actors::search::messages::VideoEntry;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use seedpod_actors::search::messages::{ChannelEntry, VideoEntry};
 use seedpod_protocol::ids::VideoId;
 use seedpod_protocol::magnet::Magnet;
 use seedpod_protocol::records::{Video, VideoFile};
 
 use crate::site::host_of;
+
+/// What is written as it is in `name@host:port`.
+const HANDLE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'@')
+    .remove(b':')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
 
 /// The addresses at the pod that published a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +98,23 @@ impl<'a> Origin<'a> {
 /// The path of the watch page on this pod.
 pub(crate) fn watch_path(id: &VideoId) -> String {
     format!("/w/{}", id.short())
+}
+
+/// The path of a channel's page on this pod; a friend's channel is named with its host.
+pub(crate) fn channel_path(channel: &ChannelEntry) -> Option<String> {
+    let name = &channel.channel.name;
+    let handle = if channel.is_local {
+        name.clone()
+    } else {
+        format!("{name}@{}", channel.host()?)
+    };
+    Some(format!("/c/{}", utf8_percent_encode(&handle, HANDLE)))
+}
+
+/// The path of an account's page on this pod.
+pub(crate) fn account_path(name: &str, host: Option<&str>) -> String {
+    let handle = host.map_or_else(|| name.to_owned(), |host| format!("{name}@{host}"));
+    format!("/a/{}", utf8_percent_encode(&handle, HANDLE))
 }
 
 /// The path of the player alone.

@@ -106,7 +106,7 @@ async fn videos(handle: String, visit: Visit) -> Result<Response, ApiError> {
 }
 
 /// The channel of a handle, `name` or `name@host`, of a uuid or of a number.
-async fn find(visit: &Visit, text: &str) -> Result<Arc<ChannelEntry>, ApiError> {
+pub(crate) async fn find(visit: &Visit, text: &str) -> Result<Arc<ChannelEntry>, ApiError> {
     let text = percent_encoding::percent_decode_str(text)
         .decode_utf8_lossy()
         .into_owned();

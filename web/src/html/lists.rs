@@ -1,13 +1,14 @@
-//! The home page and the page of search results.
+//! Grids of videos: the home page, search results, the videos of a channel and of an account.
 
-use seedpod_actors::search::messages::{ListVideos, Sort, SortKey, VideoEntry, VideoFilter};
+use seedpod_actors::search::messages::{ListChannels, ListVideos, Sort, SortKey, VideoEntry, VideoFilter};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::{chrome, own_csp, page};
+use crate::api::find_channel;
 use crate::error::ApiError;
 use crate::links::{self, Origin};
-use crate::pages::{Filter, HomePage, Pager, VideoCard};
+use crate::pages::{ChannelPage, Filter, HomePage, Pager, VideoCard};
 use crate::query::Query;
 use crate::site::ask;
 use crate::visit::Visit;
@@ -78,6 +79,104 @@ async fn grid(
     Ok(page(html, StatusCode::OK, &own_csp(visit)))
 }
 
+/// A channel and its public videos, newest first.
+pub(super) async fn channel(handle: String, visit: Visit) -> Result<Response, ApiError> {
+    let missing = |_| ApiError::NotFound("There is no such channel in this network.".into());
+    let entry = find_channel(&visit, &handle).await.map_err(missing)?;
+    let own_url = &visit.site.options().public_url;
+    let host = entry.host().unwrap_or_else(|| visit.site.host()).to_owned();
+    let filter = VideoFilter {
+        channel: Some(entry.id),
+        ..VideoFilter::default()
+    };
+    let base = links::channel_path(&entry).ok_or(ApiError::Unavailable)?;
+    let (videos, pager) = cards(&visit, filter, &base, own_url).await?;
+    let channel = &entry.channel;
+    let owner_host = (!entry.is_local).then_some(host.as_str());
+    let caller = visit.caller().await?;
+    let view = ChannelPage {
+        chrome: chrome(&visit, caller.as_ref()).await,
+        title: channel.display_name.clone(),
+        handle: format!("{}@{host}", channel.name),
+        description: channel.description.clone(),
+        owner: Some((
+            channel.owner.clone(),
+            links::account_path(&channel.owner, owner_host),
+        )),
+        host,
+        is_local: entry.is_local,
+        videos,
+        pager,
+    };
+    Ok(page(view.html(), StatusCode::OK, &own_csp(&visit)))
+}
+
+/// An account and its public videos, newest first. Of a friend's accounts those are known that published something.
+pub(super) async fn account(handle: String, visit: Visit) -> Result<Response, ApiError> {
+    let handle = percent_encoding::percent_decode_str(&handle)
+        .decode_utf8_lossy()
+        .into_owned();
+    let own_host = visit.site.host().to_owned();
+    let (name, host) = match handle.split_once('@') {
+        Some((name, host)) if host != own_host => (name, Some(host)),
+        Some((name, _)) => (name, None),
+        None => (handle.as_str(), None),
+    };
+    let filter = VideoFilter {
+        account: Some(name.to_owned()),
+        host: host.map(str::to_owned),
+        is_local: Some(host.is_none()),
+        ..VideoFilter::default()
+    };
+    let base = links::account_path(name, host);
+    let (videos, pager) = cards(&visit, filter, &base, &visit.site.options().public_url).await?;
+    let owned = ListChannels {
+        owner: Some(name.to_owned()),
+        start: 0,
+        count: 1,
+    };
+    let known =
+        pager.total > 0 || (host.is_none() && ask(&visit.site.rooms().search, owned).await?.total > 0);
+    if !known {
+        return Err(ApiError::NotFound(
+            "There is no such account in this network, or it has published nothing.".into(),
+        ));
+    }
+    let caller = visit.caller().await?;
+    let view = ChannelPage {
+        chrome: chrome(&visit, caller.as_ref()).await,
+        title: name.to_owned(),
+        handle: format!("{name}@{}", host.unwrap_or(&own_host)),
+        host: host.unwrap_or(&own_host).to_owned(),
+        is_local: host.is_none(),
+        description: String::new(),
+        owner: None,
+        videos,
+        pager,
+    };
+    Ok(page(view.html(), StatusCode::OK, &own_csp(&visit)))
+}
+
+/// One page of the videos that pass a filter, latest first.
+async fn cards(
+    visit: &Visit,
+    filter: VideoFilter,
+    base: &str,
+    own_url: &str,
+) -> Result<(Vec<VideoCard>, Pager), ApiError> {
+    let start = start_of(&visit.query()?)?;
+    let list = ListVideos {
+        filter,
+        sort: LATEST,
+        start,
+        count: PAGE,
+    };
+    let found = ask(&visit.site.rooms().search, list).await?;
+    let videos: Vec<_> = found.rows.iter().map(|entry| card(entry, own_url)).collect();
+    let pager = pager(base, "", start, videos.len(), found.total);
+    Ok((videos, pager))
+}
+
 /// Which row a page begins with.
 pub(super) fn start_of(query: &Query) -> Result<usize, ApiError> {
     Ok(query
@@ -114,6 +213,7 @@ pub(super) fn card(entry: &VideoEntry, own_url: &str) -> VideoCard {
         thumbnail: links::thumbnail_path(&entry.id, &entry.video),
         duration: u64::from(entry.video.duration),
         channel: channel_name(entry),
+        channel_url: channel_url(entry),
         pod_host: origin.map(|origin| origin.host().to_owned()).unwrap_or_default(),
         is_local: entry.is_local,
         views: 0,
@@ -128,6 +228,11 @@ pub(super) fn channel_name(entry: &VideoEntry) -> String {
         || entry.video.owner.clone(),
         |channel| channel.channel.display_name.clone(),
     )
+}
+
+/// The page of a video's channel, once the channel's record is here.
+pub(super) fn channel_url(entry: &VideoEntry) -> Option<String> {
+    entry.channel.as_deref().and_then(links::channel_path)
 }
 
 #[cfg(test)]

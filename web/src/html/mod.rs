@@ -52,6 +52,12 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
             .then(|id, visit: Visit| show(visit.clone(), watch::embed(id, visit))))
         .unify()
         .boxed();
+    let channels = get_one(warp::path!("c" / String).boxed())
+        .then(|handle, visit: Visit| show(visit.clone(), lists::channel(handle, visit)))
+        .or(get_one(warp::path!("a" / String).boxed())
+            .then(|handle, visit: Visit| show(visit.clone(), lists::account(handle, visit))))
+        .unify()
+        .boxed();
     let upload = get(warp::path!("upload").boxed())
         .then(|visit: Visit| show(visit.clone(), upload::form(visit)))
         .or(post(warp::path!("upload").boxed())
@@ -78,6 +84,9 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(post(warp::path!("network" / "remove").boxed())
             .then(|visit: Visit, body| show(visit.clone(), network::remove(visit, body))))
         .unify()
+        .or(post(warp::path!("network" / "decide").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), network::decide(visit, body))))
+        .unify()
         .or(post(warp::path!("network" / "quit").boxed())
             .then(|visit: Visit, body| show(visit.clone(), network::quit(visit, body))))
         .unify()
@@ -96,6 +105,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .then(|visit: Visit| show(visit.clone(), nothing(visit)));
     lists
         .or(watch)
+        .unify()
+        .or(channels)
         .unify()
         .or(upload)
         .unify()
@@ -138,7 +149,7 @@ pub(crate) async fn turned_away(site: Site, rejection: Rejection) -> Result<Resp
         pod_name: site.options().name.clone(),
         host: site.host().to_owned(),
         user: None,
-        friends: 0,
+        friends: count_friends(&site).await,
         csrf: String::new(),
         assets: site.assets().urls(),
         search: String::new(),
@@ -185,10 +196,6 @@ fn sentence(error: &ApiError) -> String {
 /// What all pages share. A room that does not answer leaves its part empty: the page itself may still be of use.
 async fn chrome(visit: &Visit, caller: Option<&Caller>) -> Chrome {
     let site = &visit.site;
-    let friends = match ask(&site.rooms().friends, ListPods).await {
-        Ok(pods) => pods.iter().filter(|pod| pod.phase == Phase::Friends).count(),
-        Err(_) => 0,
-    };
     let query = visit.query().unwrap_or_default();
     Chrome {
         pod_name: site.options().name.clone(),
@@ -197,7 +204,7 @@ async fn chrome(visit: &Visit, caller: Option<&Caller>) -> Chrome {
             username: caller.user.username.clone(),
             is_admin: caller.is_administrator(),
         }),
-        friends,
+        friends: count_friends(site).await,
         csrf: caller
             .and_then(|caller| caller.session.as_ref())
             .map(csrf_token)
@@ -210,6 +217,14 @@ async fn chrome(visit: &Visit, caller: Option<&Caller>) -> Chrome {
     }
 }
 
+/// How many friends there are; none while the room that knows does not answer.
+async fn count_friends(site: &Site) -> usize {
+    match ask(&site.rooms().friends, ListPods).await {
+        Ok(pods) => pods.iter().filter(|pod| pod.phase == Phase::Friends).count(),
+        Err(_) => 0,
+    }
+}
+
 /// What just happened, by the word that the redirect carries: never a text from the address itself.
 fn notice(word: &str) -> Option<&'static str> {
     match word {
@@ -218,6 +233,10 @@ fn notice(word: &str) -> Option<&'static str> {
             "The video was removed here and on all friends. What somebody already downloaded cannot be recalled.",
         ),
         "friends" => Some("Friends were made. Their videos arrive in a moment."),
+        "asked" => Some("The pod was asked. You are friends as soon as whoever runs it accepts."),
+        "accepted" => Some("You are friends now. Its videos arrive in a moment."),
+        "refused" => Some("You said no. It may ask again."),
+        "blocked" => Some("You said no for good: that pod cannot ask again."),
         "removed" => Some("That friendship is over; its videos have left."),
         "quit" => Some("All friendships are over. This pod is on its own."),
         _ => None,

@@ -1,6 +1,8 @@
 //! The network page and its forms.
 
-use seedpod_actors::friends::messages::{FriendEntry, ListPods, Phase, QuitFriends, RemoveFriend};
+use seedpod_actors::friends::messages::{
+    Decide, Decision, FriendEntry, ListPods, Phase, QuitFriends, RemoveFriend,
+};
 use seedpod_actors::search::messages::{GetProfile, GetTotals, ListVideos, VideoFilter};
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -10,9 +12,9 @@ use super::{chrome, own_csp, page as answer_page, see_other, sentence};
 use crate::api::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 use crate::body::{BodyStream, fields};
 use crate::error::ApiError;
-use crate::pages::{FriendRow, FriendState, NetworkPage};
+use crate::pages::{FriendRow, FriendState, NetworkPage, RequestRow};
 use crate::session::CSRF_FIELD;
-use crate::site::{ask, ask_work};
+use crate::site::{ask, ask_work, host_of};
 use crate::visit::{Caller, Visit};
 
 pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
@@ -27,7 +29,7 @@ pub(super) async fn make_friends(visit: Visit, body: BodyStream) -> Result<Respo
     caller.require_administrator()?;
     let typed = form.first("hosts").unwrap_or_default().to_owned();
     match try_to_make_friends(&visit, &typed).await {
-        Ok(()) => Ok(see_other("/network?done=friends")),
+        Ok(done) => Ok(see_other(&format!("/network?done={done}"))),
         Err(error) if error.status() != StatusCode::INTERNAL_SERVER_ERROR => {
             show(
                 &visit,
@@ -42,7 +44,8 @@ pub(super) async fn make_friends(visit: Visit, body: BodyStream) -> Result<Respo
     }
 }
 
-async fn try_to_make_friends(visit: &Visit, typed: &str) -> Result<(), ApiError> {
+/// Makes friends, or at least asks; the word says which, for the notice.
+async fn try_to_make_friends(visit: &Visit, typed: &str) -> Result<&'static str, ApiError> {
     let lines: Vec<&str> = typed
         .split(['\n', '\r', ',', ' '])
         .filter(|line| !line.is_empty())
@@ -54,7 +57,21 @@ async fn try_to_make_friends(visit: &Visit, typed: &str) -> Result<(), ApiError>
     };
     // Whoever types a host knows what they want; the configured ones are for a pod that is alone.
     let only_when_alone = typed.is_none();
-    check_made(&befriend(visit, hosts_or_configured(visit, typed)?, only_when_alone).await?)
+    let made = befriend(visit, hosts_or_configured(visit, typed)?, only_when_alone).await?;
+    if made.friends.is_empty() && !made.failed.is_empty() {
+        // Whose operator answers by hand is no friend yet, and nothing went wrong.
+        let pods = ask(&visit.site.rooms().friends, ListPods).await?;
+        let asking = |named: &str| {
+            pods.iter()
+                .filter(|pod| pod.phase == Phase::Asking)
+                .any(|pod| pod.host == host_of(named) || pod.pod.to_string() == named)
+        };
+        if made.failed.iter().all(|(named, _)| asking(named)) {
+            return Ok("asked");
+        }
+    }
+    check_made(&made)?;
+    Ok("friends")
 }
 
 pub(super) async fn remove(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
@@ -66,6 +83,24 @@ pub(super) async fn remove(visit: Visit, body: BodyStream) -> Result<Response, A
     let number = parse_number(form.first("id").unwrap_or_default())?;
     ask_work(&visit.site.rooms().friends, RemoveFriend(number)).await??;
     Ok(see_other("/network?done=removed"))
+}
+
+/// Answers a pod that asked to be a friend.
+pub(super) async fn decide(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    let form = fields(&visit.headers, body).await?;
+    visit
+        .form_writer(form.first(CSRF_FIELD))
+        .await?
+        .require_administrator()?;
+    let number = parse_number(form.first("id").unwrap_or_default())?;
+    let (decision, done) = match form.first("decision").unwrap_or_default() {
+        "accept" => (Decision::Accept, "accepted"),
+        "refuse" => (Decision::Refuse, "refused"),
+        "block" => (Decision::Block, "blocked"),
+        _ => return Err(ApiError::field("decision", "is not accept, refuse or block")),
+    };
+    ask_work(&visit.site.rooms().friends, Decide { number, decision }).await??;
+    Ok(see_other(&format!("/network?done={done}")))
 }
 
 pub(super) async fn quit(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
@@ -87,8 +122,18 @@ async fn show(
 ) -> Result<Response, ApiError> {
     let rooms = visit.site.rooms();
     let totals = ask(&rooms.search, GetTotals).await?;
-    let mut friends = Vec::new();
+    let (mut friends, mut requests) = (Vec::new(), Vec::new());
     for entry in ask(&rooms.friends, ListPods).await? {
+        if entry.phase == Phase::AskedUs {
+            requests.push(RequestRow {
+                id: entry.number.to_string(),
+                pod_id: entry.pod.to_string(),
+                host: entry.host,
+                url: entry.url,
+                since: entry.since.as_millis(),
+            });
+            continue;
+        }
         let Some(state) = state_of(&entry) else { continue };
         let profile = ask(&rooms.search, GetProfile(entry.pod)).await?;
         let filter = VideoFilter {
@@ -123,6 +168,7 @@ async fn show(
         chrome: chrome(visit, caller).await,
         pod_id: options.pod_id.to_string(),
         friends,
+        requests,
         videos: totals.videos as u64,
         local_videos: totals.local_videos as u64,
         configured: options.configured_friends.clone(),

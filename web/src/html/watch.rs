@@ -7,7 +7,7 @@ use seedpod_actors::search::messages::{GetVideo, ListVideos, VideoEntry, VideoFi
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use super::lists::{LATEST, card, channel_name};
+use super::lists::{LATEST, card, channel_name, channel_url};
 use super::{chrome, own_csp, page};
 use crate::api::parse_key;
 use crate::constants::{CATEGORIES, LICENCES, PRIVACIES, label, language};
@@ -44,6 +44,7 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
         chrome: chrome(&visit, caller.as_ref()).await,
         player: player(&visit, &entry),
         channel: channel_name(&entry),
+        channel_url: channel_url(&entry),
         description: video.description.clone().unwrap_or_default(),
         views: 0,
         published_at: video.published_at.as_millis(),

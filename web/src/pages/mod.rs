@@ -26,8 +26,10 @@
 //! | delete a video | POST `/my/videos/<uuid>/delete` | |
 //! | make friends | POST `/network/make-friends` | `hosts`, one a line; empty means the configured ones |
 //! | remove a friend | POST `/network/remove` | `id` |
+//! | answer a pod that asked | POST `/network/decide` | `id`, `decision` = `accept`, `refuse`, `block` |
 //! | quit | POST `/network/quit` | |
 //! | watch, embed | GET `/w/<shortUUID>`, `/videos/embed/<uuid>` | |
+//! | a channel, an account | GET `/c/<handle>`, `/a/<name>`, those of friends with `@host` | `start` |
 //!
 //! Assets: `/assets/<file>` from `web/assets`, `/ui/<file>` from `web/ui/dist`, `/vendor/webtorrent/webtorrent.min.js` and
 //! `/sw.min.js` from `web/ui/dist/vendor/webtorrent` (the latter with `Cache-Control: no-cache` and `Service-Worker-Allowed: /`).
@@ -36,6 +38,7 @@
 //! `media-src` its sources and `blob:`, `worker-src 'self'`.
 
 mod about;
+mod channel;
 mod embed;
 mod error;
 mod format;
@@ -57,6 +60,7 @@ mod sample;
 mod tests;
 
 pub use about::AboutPage;
+pub use channel::ChannelPage;
 pub use embed::EmbedPage;
 pub use error::ErrorPage;
 pub use format::{bytes, clock, count, day, iso, relative};
@@ -64,7 +68,7 @@ pub use home::{Filter, HomePage, Pager};
 pub use json::ScriptJson;
 pub use login::LoginPage;
 pub use my_videos::{EditPage, MyVideo, MyVideosPage};
-pub use network::{FriendRow, FriendState, NetworkPage};
+pub use network::{FriendRow, FriendState, NetworkPage, RequestRow};
 pub use upload::{Choice, UploadPage, VideoFields};
 pub use video::{PlayerView, SourceFile, VideoCard};
 pub use watch::{Received, WatchPage};

@@ -81,6 +81,21 @@ pub struct FriendRow {
     pub last_heard: Option<u64>,
 }
 
+/// A pod that asked to be a friend and waits for the operator's answer.
+#[derive(Debug, Clone)]
+pub struct RequestRow {
+    /// The number that `POST /api/v1/pods/requests/:id/accept` takes.
+    pub id: String,
+    /// Its public key as text.
+    pub pod_id: String,
+    /// Host of its public URL.
+    pub host: String,
+    /// Its public URL.
+    pub url: String,
+    /// When it asked, in milliseconds since the Unix epoch.
+    pub since: u64,
+}
+
 impl FriendRow {
     fn videos_text(&self) -> String {
         count(self.videos, "video")
@@ -97,6 +112,8 @@ pub struct NetworkPage {
     pub pod_id: String,
     /// Its friends, and those that just ceased to be.
     pub friends: Vec<FriendRow>,
+    /// Pods that asked and have no answer yet; shown to whoever may answer.
+    pub requests: Vec<RequestRow>,
     /// Videos of the network, this pod's included.
     pub videos: u64,
     /// Videos of this pod.

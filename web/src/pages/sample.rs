@@ -1,9 +1,9 @@
 //! Sample data for the tests of pages, with hostile text in every place that strangers fill.
 
 use super::{
-    AboutPage, AssetUrls, Choice, Chrome, EditPage, EmbedPage, ErrorPage, Filter, FriendRow, FriendState,
-    HomePage, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, Received, SourceFile, UiUrls,
-    UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
+    AboutPage, AssetUrls, ChannelPage, Choice, Chrome, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
+    FriendState, HomePage, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, Received,
+    RequestRow, SourceFile, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -75,6 +75,7 @@ pub(super) fn card(text: &str) -> VideoCard {
         thumbnail: Some(format!("/lazy-static/thumbnails/{text}.jpg")),
         duration: 768,
         channel: text.to_owned(),
+        channel_url: Some(format!("/c/{text}")),
         pod_host: text.to_owned(),
         is_local: false,
         views: 1240,
@@ -140,6 +141,7 @@ pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
         chrome,
         player: player(text),
         channel: text.to_owned(),
+        channel_url: Some(format!("/c/{text}")),
         description: text.to_owned(),
         views: 8912,
         published_at: 1_795_253_400_000,
@@ -253,11 +255,32 @@ pub(super) fn network(chrome: Chrome, text: &str) -> NetworkPage {
                 },
             ),
         ],
+        requests: vec![RequestRow {
+            id: "6".to_owned(),
+            pod_id: text.to_owned(),
+            host: text.to_owned(),
+            url: text.to_owned(),
+            since: NOW - 600_000,
+        }],
         videos: 24,
         local_videos: 5,
         configured: vec![text.to_owned()],
         hosts: text.to_owned(),
         error: Some(text.to_owned()),
+    }
+}
+
+pub(super) fn channel(chrome: Chrome, text: &str) -> ChannelPage {
+    ChannelPage {
+        chrome,
+        title: text.to_owned(),
+        handle: text.to_owned(),
+        host: text.to_owned(),
+        is_local: false,
+        description: text.to_owned(),
+        owner: Some((text.to_owned(), format!("/a/{text}"))),
+        videos: vec![card(text)],
+        pager: pager(),
     }
 }
 

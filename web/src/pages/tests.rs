@@ -17,6 +17,7 @@ fn pages(chrome: Chrome, text: &str) -> Vec<(&'static str, String)> {
         ("upload", sample::upload(of(), text).html()),
         ("login", sample::login(of(), text).html()),
         ("network", sample::network(of(), text).html()),
+        ("channel", sample::channel(of(), text).html()),
         ("my videos", sample::my_videos(of(), text).html()),
         ("edit", sample::edit(of(), text).html()),
         ("about", sample::about(of(), text).html()),
@@ -116,13 +117,11 @@ fn every_posted_form_carries_the_token() {
 }
 
 #[test]
-fn every_page_but_the_embed_has_one_heading_a_main_part_and_a_language() {
+fn every_page_has_one_heading_a_main_part_and_a_language() {
     for (name, html) in pages(sample::chrome(), "text") {
         assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}");
-        if name != "embed" {
-            assert_eq!(html.matches("<h1").count(), 1, "{name}");
-            assert_eq!(html.matches("<main id=\"main\"").count(), 1, "{name}");
-        }
+        assert_eq!(html.matches("<h1").count(), 1, "{name}");
+        assert_eq!(html.matches("<main").count(), 1, "{name}");
     }
 }
 
@@ -286,7 +285,12 @@ fn only_those_who_run_the_pod_see_the_forms_of_the_network() {
     let visitor = sample::network(sample::chrome(), "text").html();
     assert!(!visitor.contains("method=\"post\""));
     let admin = sample::network(sample::admin(), "text").html();
-    for action in ["/network/make-friends", "/network/remove", "/network/quit"] {
+    for action in [
+        "/network/make-friends",
+        "/network/remove",
+        "/network/decide",
+        "/network/quit",
+    ] {
         assert!(admin.contains(&format!("action=\"{action}\"")), "{action}");
     }
 }

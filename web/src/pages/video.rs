@@ -17,6 +17,8 @@ pub struct VideoCard {
     pub duration: u64,
     /// The channel's name.
     pub channel: String,
+    /// Path of the channel's page, once its record is here.
+    pub channel_url: Option<String>,
     /// Host of the pod that published it.
     pub pod_host: String,
     /// Published on this very pod.

@@ -16,6 +16,8 @@ pub struct WatchPage {
     pub player: PlayerView,
     /// The channel's name.
     pub channel: String,
+    /// Path of the channel's page, once its record is here.
+    pub channel_url: Option<String>,
     /// What its author wrote; may have line breaks.
     pub description: String,
     /// Views, all pods together.
