@@ -12,20 +12,8 @@ export class HttpPodApi implements PodApi {
     this.#csrf = csrf;
   }
 
-  async friends(): Promise<readonly Friend[]> {
-    return parseFriends(await this.#ask('GET', '/pods?count=100'));
-  }
-
-  async makeFriends(hosts: readonly string[]): Promise<void> {
-    await this.#ask('POST', '/pods/make-friends', hosts.length > 0 ? { hosts } : {});
-  }
-
-  async removeFriend(id: number): Promise<void> {
-    await this.#ask('DELETE', `/pods/${id}`);
-  }
-
-  async quitFriends(): Promise<void> {
-    await this.#ask('POST', '/pods/quit-friends', {});
+  async pods(): Promise<readonly Friend[]> {
+    return parseFriends(await this.#ask('GET', '/pods?state=all&count=100'));
   }
 
   // XMLHttpRequest, because fetch tells nothing about the progress of what it sends.

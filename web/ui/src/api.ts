@@ -3,7 +3,7 @@
 import { asArray, asNumber, asObject, asText } from './read.ts';
 
 export interface Friend {
-  /** The number that `removeFriend` takes. */
+  /** The number that names it in the API. */
   readonly id: number;
   readonly podId: string;
   readonly host: string;
@@ -26,11 +26,8 @@ export interface Uploaded {
 }
 
 export interface PodApi {
-  friends(): Promise<readonly Friend[]>;
-  /** No hosts: those of the configuration. */
-  makeFriends(hosts: readonly string[]): Promise<void>;
-  removeFriend(id: number): Promise<void>;
-  quitFriends(): Promise<void>;
+  /** Every pod it knows: friends, those that asked or were asked, those that ceased to be. */
+  pods(): Promise<readonly Friend[]>;
   /** Sends a video. Aborting the signal stops it; the promise is then rejected with an `AbortError`. */
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded>;
 }

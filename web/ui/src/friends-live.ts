@@ -1,7 +1,7 @@
-// <friends-live>: keeps the network page true while somebody looks at it, and sends its forms through the API so that answers come as sentences
-// beside the form. The server stays the one who writes the table: when friends or their states change, its part of the page is fetched again.
+// <friends-live>: keeps the network page true while somebody looks at it. The server stays the one who writes it: when pods or their states
+// change, its part of the page is fetched again, and forms post by themselves. Asking pods takes seconds, so a form that was sent says so.
 
-import { ApiError, type Friend, type PodApi } from './api.ts';
+import type { Friend, PodApi } from './api.ts';
 import { HttpPodApi } from './api-http.ts';
 
 const EVERY = 5_000;
@@ -10,16 +10,6 @@ const LIVE = 'network-live';
 /** What, when it changes, is worth a new table. */
 export function fingerprint(friends: readonly Friend[]): string {
   return JSON.stringify(friends.map(({ id, host, state, score }) => [id, host, state, score]));
-}
-
-/** Hosts one a line, or between commas and blanks. */
-export function splitHosts(text: string): string[] {
-  return text.split(/[\s,]+/).filter((host) => host !== '');
-}
-
-function text(fields: FormData, name: string): string {
-  const value = fields.get(name);
-  return typeof value === 'string' ? value : '';
 }
 
 export class FriendsLive extends HTMLElement {
@@ -51,7 +41,7 @@ export class FriendsLive extends HTMLElement {
 
   async #look(): Promise<void> {
     try {
-      const now = fingerprint(await this.api.friends());
+      const now = fingerprint(await this.api.pods());
       const changed = this.#seen !== undefined && this.#seen !== now;
       this.#seen = now;
       // Somebody who is about to confirm something is not disturbed.
@@ -70,48 +60,20 @@ export class FriendsLive extends HTMLElement {
     if (fresh && stale) stale.replaceWith(document.adoptNode(fresh));
   }
 
+  /** What is on its way is not sent twice, and the button says that something happens. */
   #submit(event: SubmitEvent): void {
     const form = event.target;
-    if (!(form instanceof HTMLFormElement)) return;
-    const action = form.dataset.api;
-    if (!action) return;
-    event.preventDefault();
-    void this.#send(action, form);
-  }
-
-  async #send(action: string, form: HTMLFormElement): Promise<void> {
-    const buttons = form.querySelectorAll<HTMLButtonElement>('button[type="submit"]');
-    for (const button of buttons) button.disabled = true;
-    this.#say(form, '');
-    try {
-      const fields = new FormData(form);
-      if (action === 'make-friends') await this.api.makeFriends(splitHosts(text(fields, 'hosts')));
-      else if (action === 'remove') await this.api.removeFriend(Number(text(fields, 'id')));
-      else if (action === 'quit') await this.api.quitFriends();
-      // The whole page: its header counts pods, and its forms depend on there being friends.
-      location.reload();
-    } catch (error) {
-      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
-        // The API does not take this session: the form itself can.
-        form.submit();
-        return;
-      }
-      this.#say(form, error instanceof Error ? error.message : String(error));
-      for (const button of buttons) button.disabled = false;
-    }
-  }
-
-  #say(form: HTMLFormElement, text: string): void {
-    let note = form.querySelector<HTMLElement>('p.error');
-    if (!note && text === '') return;
-    if (!note) {
-      note = document.createElement('p');
-      note.className = 'error';
-      note.setAttribute('role', 'alert');
-      form.prepend(note);
-    }
-    note.hidden = text === '';
-    note.textContent = text;
+    if (!(form instanceof HTMLFormElement) || form.dataset.busy === undefined) return;
+    const button = event.submitter ?? form.querySelector('button[type="submit"]');
+    if (!(button instanceof HTMLButtonElement)) return;
+    const { textContent: label } = button;
+    button.disabled = true;
+    button.textContent = form.dataset.busy;
+    // Back from the browser's memory of pages, the form can be used again.
+    window.addEventListener('pageshow', () => {
+      button.disabled = false;
+      button.textContent = label;
+    }, { once: true });
   }
 }
 

@@ -23,6 +23,10 @@ export interface PlayerStats {
   readonly peers: number;
   /** Pods connected now. */
   readonly pods: number;
+  /** Other viewers who brought something, those who left meanwhile among them. */
+  readonly helpers: number;
+  /** Everybody in the swarm, this page included. */
+  readonly swarmSize: number;
   readonly rates: Rates;
   /** How much of the file this page holds and can give, 0 to 1. */
   readonly progress: number;
@@ -34,6 +38,8 @@ export interface PlayerStats {
 }
 
 const TICK = 1_000;
+/** For so long a stalled video may wait without a word, in milliseconds. */
+const PATIENCE = 4_000;
 
 export class PodPlayer extends HTMLElement {
   #data: PlayerData | undefined;
@@ -48,6 +54,11 @@ export class PodPlayer extends HTMLElement {
   #stalled = false;
   #sharing = false;
   #note = '';
+  /** Why nothing plays, in words for the middle of the picture; empty while all is well. */
+  #trouble = '';
+  #stalledAt = 0;
+  #explaining = false;
+  #words: HTMLElement | undefined;
   #rates: Rates = { down: 0, up: 0 };
   #timer: ReturnType<typeof setInterval> | undefined;
   #chip: HTMLElement | undefined;
@@ -75,16 +86,19 @@ export class PodPlayer extends HTMLElement {
 
   get stats(): PlayerStats {
     const connections = this.#engine?.connections ?? [];
+    const peers = connections.filter(({ kind, open }) => kind === 'peer' && open).length;
     return {
       source: this.#source,
       ...this.#account.totals(),
-      peers: connections.filter((connection) => connection.kind === 'peer').length,
-      pods: connections.filter((connection) => connection.kind === 'pod').length,
+      peers,
+      pods: connections.filter(({ kind, open }) => kind === 'pod' && open).length,
+      helpers: connections.filter(({ kind, received }) => kind === 'peer' && received > 0).length,
+      swarmSize: Math.max(peers + 1, this.#engine?.swarmSize ?? 0),
       rates: this.#rates,
       progress: this.#engine?.progress ?? 0,
       connections,
       sharing: this.#sharing,
-      note: this.#note,
+      note: this.#trouble || this.#note,
     };
   }
 
@@ -176,6 +190,7 @@ export class PodPlayer extends HTMLElement {
       if (started) this.#engine?.wantAll();
     }
     this.#stalled = false;
+    this.#trouble = '';
     video.src = url;
     if (started) {
       video.currentTime = currentTime;
@@ -208,10 +223,16 @@ export class PodPlayer extends HTMLElement {
     for (const event of ['pause', 'seeking']) on(event, () => this.#consider());
     on('waiting', () => {
       this.#stalled = true;
+      this.#stalledAt = performance.now();
       this.#consider();
     });
     on('playing', () => {
       this.#stalled = false;
+      this.#relieved();
+    });
+    on('loadedmetadata', () => {
+      // Sound alone, where there should be a picture, looks like a dead player.
+      if (video.videoWidth === 0 && (this.#file?.resolution ?? 0) > 0) this.#unplayable();
     });
     // A <source> that cannot be had says so itself, and such an event does not bubble: hence the capture.
     video.addEventListener('error', () => this.#broken(), { signal, capture: true });
@@ -236,10 +257,41 @@ export class PodPlayer extends HTMLElement {
       this.#note = 'The stream from the swarm broke; the video goes on over plain HTTP.';
       this.#leave();
     } else if (video.error !== null || video.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) {
-      const next = this.#engine ? 'Looking for viewers who have it.' : 'Other viewers may still have it: switch sharing on.';
-      this.#note = `${this.#data?.originHost ?? 'The pod'} does not give the file over HTTP. ${next}`;
       this.#consider();
+      void this.#explain();
     } else return;
+    this.#tell();
+  }
+
+  /** HTTP brings nothing that plays: is the pod away, or is it this browser? */
+  async #explain(): Promise<void> {
+    const file = this.#file;
+    if (!file || this.#explaining || this.#trouble !== '') return;
+    this.#explaining = true;
+    const there = await fetch(file.url, { headers: { Range: 'bytes=0-0' } }).then((answer) => answer.ok, () => false);
+    this.#explaining = false;
+    if (this.#source !== 'http') return;
+    if (there && this.#video?.error?.code !== MediaError.MEDIA_ERR_NETWORK) this.#unplayable();
+    else {
+      const next = this.#engine ? 'Other viewers are asked for it.' : 'Other viewers may still have it: switch sharing on, or try again later.';
+      this.#trouble = `${this.#origin()} does not answer, so the video stops here. ${next}`;
+    }
+    this.#tell();
+  }
+
+  #unplayable(): void {
+    this.#trouble = 'This browser cannot show this kind of video. Download it below and open it in a player such as VLC, or try another browser.';
+    this.#tell();
+  }
+
+  #origin(): string {
+    return this.#data?.originHost || 'The pod';
+  }
+
+  /** It plays again: whatever was said about the source is no longer true. */
+  #relieved(): void {
+    if (this.#trouble === '' || this.#video?.videoWidth === 0) return;
+    this.#trouble = '';
     this.#tell();
   }
 
@@ -253,7 +305,10 @@ export class PodPlayer extends HTMLElement {
   #tick(): void {
     this.#noteHttp();
     // It may have broken before this script was there to hear it.
-    if (this.#source === 'http' && this.#note === '') this.#broken();
+    if (this.#source === 'http' && this.#trouble === '') this.#broken();
+    if (this.#stalled && this.#trouble === '' && !this.#video?.paused && performance.now() - this.#stalledAt > PATIENCE) {
+      this.#trouble = this.#source === 'http' ? `Waiting for ${this.#origin()}, which has sent nothing for a while.` : 'Waiting: nobody in the swarm has the next piece right now.';
+    }
     this.#rates = this.#account.sample(performance.now());
     this.#consider();
     this.#tell();
@@ -261,13 +316,27 @@ export class PodPlayer extends HTMLElement {
 
   #tell(): void {
     const { stats } = this;
+    this.#showWords();
     this.#showChip(stats);
     this.dispatchEvent(new CustomEvent<PlayerStats>('stats', { detail: stats }));
   }
 
+  /** Why nothing plays, where people look: on the picture. */
+  #showWords(): void {
+    if (this.#trouble === '' && !this.#words) return;
+    if (!this.#words) {
+      this.#words = document.createElement('p');
+      this.#words.className = 'player-note';
+      this.#words.setAttribute('role', 'status');
+      this.append(this.#words);
+    }
+    this.#words.hidden = this.#trouble === '';
+    if (this.#words.textContent !== this.#trouble) this.#words.textContent = this.#trouble;
+  }
+
   /** A quiet word on the picture once other viewers carry a part of it. */
   #showChip({ fromPeers, fromPods, source }: PlayerStats): void {
-    const worth = source === 'swarm' && fromPeers > 0;
+    const worth = source === 'swarm' && fromPeers > 0 && this.#trouble === '';
     if (!worth && !this.#chip) return;
     if (!this.#chip) {
       this.#chip = document.createElement('span');

@@ -11,6 +11,8 @@ export interface Connection {
   received: number;
   /** Bytes it took. */
   given: number;
+  /** Still there. Two who both have everything part, and what they did for each other remains true. */
+  open: boolean;
 }
 
 export interface EngineEvents {
@@ -19,6 +21,9 @@ export interface EngineEvents {
   /** The swarm is over for this page; the sentence says why. */
   failed(reason: string): void;
 }
+
+/** So many connections that are over are remembered. */
+const PAST_MAX = 50;
 
 /** Pods that seed over WebRTC say so in the first letters of their peer id (BEP 20): `-SP`. */
 const POD_PEER_ID = '2d5350';
@@ -33,6 +38,8 @@ export class SwarmEngine {
   readonly #connections = new Set<Connection>();
   #client: Client | undefined;
   #torrent: Torrent | undefined;
+  #swarmSize = 0;
+  #counting = false;
   #over = false;
   #wanted = false;
   #seeded = false;
@@ -44,6 +51,12 @@ export class SwarmEngine {
 
   get connections(): readonly Connection[] {
     return [...this.#connections];
+  }
+
+  /** Everybody in the swarm, this page included, as the last answer of a tracker has it; 0 before the first. */
+  get swarmSize(): number {
+    this.#count();
+    return this.#swarmSize;
   }
 
   /** How much of the file is here, 0 to 1. */
@@ -99,6 +112,7 @@ export class SwarmEngine {
   leave(): void {
     this.#over = true;
     this.#connections.clear();
+    this.#swarmSize = 0;
     this.#torrent = undefined;
     const client = this.#client;
     this.#client = undefined;
@@ -110,7 +124,7 @@ export class SwarmEngine {
   }
 
   #connected(wire: Wire): void {
-    const connection: Connection = { kind: kindOf(wire), received: 0, given: 0 };
+    const connection: Connection = { kind: kindOf(wire), received: 0, given: 0, open: true };
     this.#connections.add(connection);
     wire.on('download', (bytes) => {
       connection.received += bytes;
@@ -120,7 +134,26 @@ export class SwarmEngine {
       connection.given += bytes;
       this.#account.gave(bytes);
     });
-    wire.once('close', () => this.#connections.delete(connection));
+    wire.once('close', () => this.#closed(connection));
+  }
+
+  #closed(connection: Connection): void {
+    connection.open = false;
+    if (connection.received + connection.given === 0) this.#connections.delete(connection);
+    const past = [...this.#connections].filter(({ open }) => !open);
+    for (const forgotten of past.slice(0, Math.max(0, past.length - PAST_MAX))) this.#connections.delete(forgotten);
+  }
+
+  /** Listens to the trackers' answers, once webtorrent has begun to ask them. */
+  #count(): void {
+    const tracker = this.#torrent?.discovery?.tracker;
+    if (this.#counting || !tracker) return;
+    this.#counting = true;
+    const sizes = new Map<string, number>();
+    tracker.on('update', ({ announce, complete, incomplete }) => {
+      sizes.set(announce, complete + incomplete);
+      this.#swarmSize = Math.max(...sizes.values());
+    });
   }
 
   #fail(error: unknown): void {

@@ -40,16 +40,16 @@ export class SwarmPanel extends LitElement {
     if (!stats || !data) return html`<p>This page has no video to share.</p>`;
     const total = stats.fromPeers + stats.fromPods;
     return html`
-      <p class="swarm-share"><strong>${percent(stats.fromPeers, total)}</strong> <span>from other viewers</span></p>
+      <p class="swarm-share"><strong>${total > 0 ? percent(stats.fromPeers, total) : '–'}</strong> <span>from other viewers</span></p>
       ${this.#bar(stats.fromPeers, total)}
       <ul class="swarm-legend">
-        <li>${viewers(stats.peers)} ${bytes(stats.fromPeers)}</li>
+        <li>${viewers(Math.max(stats.peers, stats.helpers))} ${bytes(stats.fromPeers)}</li>
         <li class="pod-part">pods ${bytes(stats.fromPods)}</li>
       </ul>
       ${this.#picture(stats, data.originHost)}
       <div class="swarm-rates">
         <span><strong>↓ ${rate(stats.rates.down)}</strong> <small>↑ ${rate(stats.rates.up)}</small></span>
-        <small>${stats.peers + 1} watching, incl. you</small>
+        <small>${stats.swarmSize} watching, incl. you</small>
       </div>
       <label class="switch">
         <input type="checkbox" role="switch" .checked=${stats.sharing} @change=${this.#toggle}>
@@ -74,12 +74,13 @@ export class SwarmPanel extends LitElement {
   }
 
   #picture(stats: PlayerStats, origin: string): unknown {
-    // Over plain HTTP there is one line: to the origin.
-    const spots = stats.source === 'http' && stats.pods === 0 ? places([...stats.connections, { kind: 'pod', received: stats.fromPods, given: 0 }]) : places(stats.connections);
+    // What came over plain HTTP is a line to the origin as well.
+    const overHttp = !stats.connections.some(({ kind }) => kind === 'pod') && (stats.source === 'http' || stats.fromPods > 0 || stats.connections.length === 0);
+    const spots = places(overHttp ? [...stats.connections, { kind: 'pod', received: stats.fromPods, given: 0, open: true }] : stats.connections);
     const firstPod = spots.find((spot) => spot.kind === 'pod');
     return html`<svg class="swarm-net" viewBox="0 0 344 190" role="img" aria-label="You, ${viewers(stats.peers)} and ${stats.pods} pods">
       ${spots.map((spot) => svg`<line class=${lineClass(spot)} x1=${CENTRE.x} y1=${CENTRE.y} x2=${spot.x} y2=${spot.y} stroke-width=${spot.width}/>`)}
-      ${spots.map((spot) => (spot.kind === 'peer' ? svg`<circle class="peer" cx=${spot.x} cy=${spot.y} r="11"/>` : svg`<rect class="pod-part" x=${spot.x - 12} y=${spot.y - 12} width="24" height="24" rx="6"/>`))}
+      ${spots.map((spot) => (spot.kind === 'peer' ? svg`<circle class=${spot.past ? 'peer past' : 'peer'} cx=${spot.x} cy=${spot.y} r="11"/>` : svg`<rect class="pod-part" x=${spot.x - 12} y=${spot.y - 12} width="24" height="24" rx="6"/>`))}
       ${firstPod ? svg`<text x=${Math.min(firstPod.x, 284)} y=${firstPod.y < CENTRE.y ? firstPod.y - 19 : firstPod.y + 29}>${origin}</text>` : ''}
       <circle class="you" cx=${CENTRE.x} cy=${CENTRE.y} r="19"/><text class="you" x=${CENTRE.x} y=${CENTRE.y + 4}>you</text>
     </svg>`;
@@ -92,7 +93,7 @@ function viewers(count: number): string {
 
 function lineClass(spot: Place): string {
   if (spot.idle) return 'idle';
-  return spot.kind === 'peer' ? 'peer' : 'pod-part';
+  return `${spot.kind === 'peer' ? 'peer' : 'pod-part'}${spot.past ? ' past' : ''}`;
 }
 
 function stateText(stats: PlayerStats): string {

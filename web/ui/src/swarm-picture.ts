@@ -8,6 +8,8 @@ export interface Place {
   readonly width: number;
   /** Nothing has gone over it yet. */
   readonly idle: boolean;
+  /** It brought or took something, and has left. */
+  readonly past: boolean;
 }
 
 /** Half the size of the picture: you are in the middle. */
@@ -19,10 +21,11 @@ interface Carrier {
   readonly kind: 'peer' | 'pod';
   readonly received: number;
   readonly given: number;
+  readonly open: boolean;
 }
 
 export function places(connections: readonly Carrier[]): Place[] {
-  const all = (kind: 'peer' | 'pod') => connections.filter((connection) => connection.kind === kind).slice(0, MOST_DRAWN);
+  const all = (kind: 'peer' | 'pod') => connections.filter((connection) => connection.kind === kind).sort((a, b) => Number(b.open) - Number(a.open)).slice(0, MOST_DRAWN);
   const most = Math.max(1, ...connections.map((connection) => connection.received + connection.given));
   const around = (list: readonly Carrier[], from: number, to: number): Place[] =>
     list.map((connection, index) => {
@@ -34,6 +37,7 @@ export function places(connections: readonly Carrier[]): Place[] {
         y: Math.round(CENTRE.y + 70 * Math.sin(angle)),
         width: Math.round((1.5 + 4.5 * (bytes / most)) * 10) / 10,
         idle: bytes === 0,
+        past: !connection.open,
       };
     });
   // Angles grow clockwise from the right.

@@ -23,10 +23,19 @@ export interface Torrent {
   readonly infoHash: string;
   readonly files: readonly TorrentFile[];
   readonly progress: number;
+  /** There once the torrent is being looked for. */
+  readonly discovery?: { readonly tracker?: { on(event: 'update', listener: (answer: TrackerAnswer) => void): unknown } };
   on(event: 'wire', listener: (wire: Wire) => void): unknown;
   on(event: 'error' | 'warning', listener: (error: Error) => void): unknown;
   once(event: 'ready' | 'metadata', listener: () => void): unknown;
   addWebSeed(url: string): void;
+}
+
+/** How many are in a swarm, as a tracker counts: this page is one of them. */
+export interface TrackerAnswer {
+  readonly announce: string;
+  readonly complete: number;
+  readonly incomplete: number;
 }
 
 export interface ClientOptions {

@@ -39,24 +39,15 @@ function answer(status: number, body: string): { requests: Array<[string, Reques
   return { requests };
 }
 
-test('hosts are sent as the API wants them, and none at all for the configured ones', async () => {
-  const { requests } = answer(204, '');
-  const api = new HttpPodApi(() => 'token');
-  await api.makeFriends(['localhost:9002']);
-  await api.makeFriends([]);
-  await api.removeFriend(2);
-  await api.quitFriends();
-  expect(requests.map(([url, init]) => [init.method, url, init.body])).toEqual([
-    ['POST', '/api/v1/pods/make-friends', '{"hosts":["localhost:9002"]}'],
-    ['POST', '/api/v1/pods/make-friends', '{}'],
-    ['DELETE', '/api/v1/pods/2', null],
-    ['POST', '/api/v1/pods/quit-friends', '{}'],
-  ]);
+test('all pods are asked for, not friends alone: one that asks to be a friend is news too', async () => {
+  const { requests } = answer(200, '{"total":0,"data":[]}');
+  expect(await new HttpPodApi(() => 'token').pods()).toEqual([]);
+  expect(requests.map(([url, init]) => [init.method, url])).toEqual([['GET', '/api/v1/pods?state=all&count=100']]);
 });
 
 test('a refusal becomes an error with the status and the sentence', async () => {
   answer(400, JSON.stringify(golden.problem));
-  const error = await new HttpPodApi(() => '').makeFriends(['nowhere']).catch((caught: unknown) => caught);
+  const error = await new HttpPodApi(() => '').pods().catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(ApiError);
   expect((error as ApiError).status).toBe(400);
   expect((error as ApiError).message).toBe('host `nowhere` has no pod');
@@ -64,5 +55,5 @@ test('a refusal becomes an error with the status and the sentence', async () => 
 
 test('a pod that is away is said to be away', async () => {
   vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')));
-  await expect(new HttpPodApi(() => '').friends()).rejects.toThrow('cannot be reached');
+  await expect(new HttpPodApi(() => '').pods()).rejects.toThrow('cannot be reached');
 });

@@ -8,20 +8,8 @@ export class FakePodApi implements PodApi {
   refuse: ApiError | undefined;
   uploaded: FormData | undefined;
 
-  friends(): Promise<readonly Friend[]> {
-    return this.#answer('friends', this.list);
-  }
-
-  makeFriends(hosts: readonly string[]): Promise<void> {
-    return this.#answer(`make friends ${hosts.join(' ')}`, undefined);
-  }
-
-  removeFriend(id: number): Promise<void> {
-    return this.#answer(`remove ${id}`, undefined);
-  }
-
-  quitFriends(): Promise<void> {
-    return this.#answer('quit', undefined);
+  pods(): Promise<readonly Friend[]> {
+    return this.#answer('pods', this.list);
   }
 
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded> {

@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
 
-import { ApiError, type Friend } from '../src/api.ts';
-import { FriendsLive, fingerprint, splitHosts } from '../src/friends-live.ts';
+import type { Friend } from '../src/api.ts';
+import { FriendsLive, fingerprint } from '../src/friends-live.ts';
 import { FakePodApi } from './fake-api.ts';
 
 afterEach(() => {
@@ -11,11 +11,6 @@ afterEach(() => {
 });
 
 const friend = (state: string): Friend => ({ id: 1, podId: 'p', host: 'localhost:9002', name: '', score: 20, state });
-
-test('hosts may stand one a line or between commas', () => {
-  expect(splitHosts(' localhost:9002\nhttps://pod.example, other:1 \n\n')).toEqual(['localhost:9002', 'https://pod.example', 'other:1']);
-  expect(splitHosts('  ')).toEqual([]);
-});
 
 test('a new state is a new table, a new pod id is not', () => {
   expect(fingerprint([friend('In sync')])).not.toBe(fingerprint([friend('Unreachable')]));
@@ -50,18 +45,15 @@ test('the table is fetched again when a state changed, and not before', async ()
   expect(document.getElementById('network-live')?.textContent).toBe('new table');
 });
 
-test('a refusal is said beside the form, as text', async () => {
-  const api = new FakePodApi();
-  page(api);
+test('a form that was sent says so and is not sent twice', () => {
+  page(new FakePodApi());
   const form = document.createElement('form');
-  form.dataset.api = 'make-friends';
-  const hosts = Object.assign(document.createElement('textarea'), { name: 'hosts', value: 'nowhere' });
-  const button = Object.assign(document.createElement('button'), { type: 'submit' });
-  form.append(hosts, button);
+  form.dataset.busy = 'Asking the pods…';
+  const button = Object.assign(document.createElement('button'), { type: 'submit', textContent: 'Make friends' });
+  form.append(button);
   document.body.append(form);
-  api.refuse = new ApiError(400, 'host `<b>nowhere` has no pod');
-  form.dispatchEvent(new Event('submit', { bubbles: true, cancelable: true }));
-  await vi.waitFor(() => expect(form.querySelector('.error')?.textContent).toBe('host `<b>nowhere` has no pod'));
-  expect(api.asked).toContain('make friends nowhere');
-  expect(button.disabled).toBe(false);
+  form.dispatchEvent(new SubmitEvent('submit', { bubbles: true, cancelable: true, submitter: button }));
+  expect([button.textContent, button.disabled]).toEqual(['Asking the pods…', true]);
+  window.dispatchEvent(new Event('pageshow'));
+  expect([button.textContent, button.disabled]).toEqual(['Make friends', false]);
 });

@@ -68,7 +68,7 @@ test('page data of another shape is refused', () => {
 });
 
 test('everybody in the picture stands inside it and apart from you', () => {
-  const connections = Array.from({ length: 40 }, (_, index) => ({ kind: index % 3 === 0 ? 'pod' as const : 'peer' as const, received: index, given: 0 }));
+  const connections = Array.from({ length: 40 }, (_, index) => ({ kind: index % 3 === 0 ? 'pod' as const : 'peer' as const, received: index, given: 0, open: true }));
   const spots = places(connections);
   expect(spots.length).toBe(24);
   for (const spot of spots) {
@@ -78,5 +78,5 @@ test('everybody in the picture stands inside it and apart from you', () => {
     expect(spot.y).toBeGreaterThan(12);
     expect(spot.y).toBeLessThan(178);
   }
-  expect(places([{ kind: 'peer', received: 0, given: 0 }])[0]?.idle).toBe(true);
+  expect(places([{ kind: 'peer', received: 0, given: 0, open: true }])[0]?.idle).toBe(true);
 });
