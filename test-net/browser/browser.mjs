@@ -29,29 +29,42 @@ export async function openPage(browser, options = {}) {
   // Every RTCPeerConnection tells which servers it was given: those never show up among requests.
   await context.addInitScript(() => {
     globalThis.iceServers = [];
+    globalThis.peerConnections = 0;
     const Real = globalThis.RTCPeerConnection;
     if (!Real) return;
     globalThis.RTCPeerConnection = class extends Real {
       constructor(configuration, ...rest) {
         super(configuration, ...rest);
+        globalThis.peerConnections += 1;
         globalThis.iceServers.push(...(configuration?.iceServers ?? ['the default']));
       }
     };
   });
   const hosts = new Set();
   const complaints = [];
+  const sockets = [];
   const note = (url) => {
     const { protocol, host } = new URL(url);
     if (!['blob:', 'data:'].includes(protocol)) hosts.add(host);
   };
   context.on('request', (request) => note(request.url()));
   const page = await context.newPage();
-  page.on('websocket', (socket) => note(socket.url()));
+  page.on('websocket', (socket) => {
+    sockets.push(socket.url());
+    note(socket.url());
+  });
   page.on('console', (message) => {
     if (message.type() === 'error') complaints.push(`${message.text()} (${message.location().url})`);
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
-  return { context, page, hosts, complaints };
+  return { context, page, hosts, complaints, sockets };
+}
+
+/** Lets the page's HTTP bring no more than so many bytes a second, as a thin line would. WebRTC is not slowed. */
+export async function slowDown({ context, page }, bytes) {
+  const session = await context.newCDPSession(page);
+  await session.send('Network.enable');
+  await session.send('Network.emulateNetworkConditions', { offline: false, latency: 5, downloadThroughput: bytes, uploadThroughput: -1 });
 }
 
 /** What the page's player says and shows. */

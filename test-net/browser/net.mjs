@@ -10,10 +10,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PROGRAM = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug', 'seedpod-test-net');
 const START_DEADLINE = 60_000;
 
-/** Starts pods that are friends of each other. */
-export async function startNet(pods = 3) {
+/** Starts pods: friends of each other unless told otherwise, with further settings as environment variables. */
+export async function startNet(pods = 3, { friends = true, environment = {} } = {}) {
   if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run cargo build --workspace --bins first`);
-  const child = spawn(PROGRAM, ['--pods', String(pods), '--any-ports', '--friends'], { cwd: ROOT });
+  const child = spawn(PROGRAM, ['--pods', String(pods), '--any-ports', ...(friends ? ['--friends'] : [])], { cwd: ROOT, env: { ...process.env, ...environment } });
   let output = '';
   child.stderr.on('data', (bytes) => (output += bytes));
   const found = await new Promise((resolve, reject) => {
@@ -88,12 +88,13 @@ class Pod {
   }
 
   /** Uploads a file through the API and answers what the pod made of it. */
-  async upload(file, name) {
+  async upload(file, name, fields = {}) {
     const me = await this.json('/api/v1/users/me', { headers: await this.#auth() });
     const form = new FormData();
     form.set('name', name);
     form.set('channelId', String(me.videoChannels[0].id));
     form.set('privacy', '1');
+    for (const [field, value] of Object.entries(fields)) form.append(field, value);
     form.set('videofile', new File([readFileSync(file)], file.split('/').pop()));
     const { video } = await this.json('/api/v1/videos/upload', { method: 'POST', body: form, headers: await this.#auth() });
     return video;
@@ -142,6 +143,23 @@ export class Clips {
   /** Theora and Vorbis in Ogg: still around, and beyond this browser. */
   theora(seconds = 5) {
     return this.#make('old.ogv', seconds, ['-c:v', 'libtheora', '-q:v', '6', '-c:a', 'libvorbis']);
+  }
+
+  /** H.264 of something pleasant to look at: `source` is a video source of ffmpeg, of any length. */
+  scene(name, source, seconds = 10) {
+    const file = join(this.#folder, `${name}.mp4`);
+    const codec = ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-movflags', '+faststart'];
+    execFileSync('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', source, '-t', String(seconds), ...codec, file]);
+    return file;
+  }
+
+  /** H.264 with a constant 25 Mbit/s, so that its bytes take a while to travel: 40 MB of something calm. */
+  weighty(name = 'weighty', source = 'gradients=s=1280x720:r=25:n=3:speed=0.01:seed=4', seconds = 13) {
+    const file = join(this.#folder, `${name}.mp4`);
+    const rate = ['-b:v', '25M', '-minrate', '25M', '-maxrate', '25M', '-bufsize', '5M', '-x264-params', 'nal-hrd=cbr'];
+    const codec = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', ...rate, '-movflags', '+faststart'];
+    if (!existsSync(file)) execFileSync('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', source, '-t', String(seconds), ...codec, file]);
+    return file;
   }
 
   remove() {
