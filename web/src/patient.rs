@@ -66,6 +66,9 @@ impl Patient {
         self.blocked = true;
         while self.end.as_mut().poll(context).is_ready() {
             if self.taken < self.patience.bytes {
+                // What was sent and not taken is thrown away; closed politely it would stay in the system's buffers for
+                // as long as the peer likes.
+                let _ = self.stream.set_zero_linger();
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the peer takes next to nothing",

@@ -31,8 +31,8 @@ const PLACES: Limits = Limits {
 const HEADER_DEADLINE: Duration = Duration::from_secs(20);
 /// The slowest peer that is served: about a kilobyte a second while it keeps us waiting.
 const PATIENCE: Patience = Patience {
-    window: Duration::from_secs(30),
-    bytes: 32 * 1024,
+    window: Duration::from_secs(15),
+    bytes: 16 * 1024,
 };
 /// Largest buffer of a connection, in bytes, and with it the longest headers.
 const READ_BUFFER: usize = 256 * 1024;

@@ -35,7 +35,7 @@ use crate::session::SessionCookie;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a room may take for work that reaches other pods or moves files.
 const WORK_DEADLINE: Duration = Duration::from_secs(120);
-/// Media downloads at once. Each holds at most three reads of half a mebibyte.
+/// Media downloads at once. Each holds at most three portions of 128 KiB.
 const MAX_DOWNLOADS: usize = 512;
 
 /// The rooms that answer requests.

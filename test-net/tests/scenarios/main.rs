@@ -8,5 +8,6 @@
 mod bad_input;
 mod catalog;
 mod friends;
+mod hostile;
 mod restart;
 mod steps;

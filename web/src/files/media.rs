@@ -29,8 +29,9 @@ use crate::range::{Extent, resolve};
 use crate::site::{Site, ask};
 use crate::visit::Visit;
 
-/// Bytes read at once.
-const PORTION: u32 = 512 * 1024;
+/// Bytes read at once. A reader holds three portions at most, so larger ones make slow readers dear; smaller ones cost processor
+/// time.
+const PORTION: u32 = 128 * 1024;
 /// How long a download waits for a slot.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
