@@ -144,10 +144,16 @@ impl NetworkPage {
         super::html(self)
     }
 
-    /// How many friends hold what we hold and the other way round.
-    fn in_sync(&self) -> usize {
+    /// Those of the list that are friends now: neither asked only, nor over.
+    fn present(&self) -> impl Iterator<Item = &FriendRow> {
         self.friends
             .iter()
+            .filter(|friend| !matches!(friend.state, FriendState::Waiting | FriendState::Ended { .. }))
+    }
+
+    /// How many friends hold what we hold and the other way round.
+    fn in_sync(&self) -> usize {
+        self.present()
             .filter(|friend| friend.state == FriendState::InSync)
             .count()
     }
@@ -155,12 +161,11 @@ impl NetworkPage {
     /// What keeps the others, or that nothing does.
     fn sync_text(&self) -> String {
         let behind: Vec<&FriendRow> = self
-            .friends
-            .iter()
+            .present()
             .filter(|friend| friend.state != FriendState::InSync)
             .collect();
         match behind.as_slice() {
-            _ if self.friends.is_empty() => "no friends yet".to_owned(),
+            _ if self.present().next().is_none() => "no friends yet".to_owned(),
             [] => "all hold the same catalog".to_owned(),
             [friend] => format!("{}: {}", friend.host, lower_first(&friend.state.words())),
             more => format!("{} are not: see the table", more.len()),

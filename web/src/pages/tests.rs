@@ -277,7 +277,10 @@ fn friends_are_shown_in_words() {
     ] {
         assert!(html.contains(&format!(">{words}</span>")), "{words}");
     }
-    assert!(html.contains("1 of 5"));
+    assert!(
+        html.contains("1 of 3"),
+        "who has not accepted, or has left, is no friend"
+    );
 }
 
 #[test]
