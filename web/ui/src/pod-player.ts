@@ -273,8 +273,7 @@ export class PodPlayer extends HTMLElement {
     if (this.#source !== 'http') return;
     if (there && this.#video?.error?.code !== MediaError.MEDIA_ERR_NETWORK) this.#unplayable();
     else {
-      const next = this.#engine ? 'Other viewers are asked for it.' : 'Other viewers may still have it: switch sharing on, or try again later.';
-      this.#trouble = `${this.#origin()} does not answer, so the video stops here. ${next}`;
+      this.#trouble = `${this.#origin()} does not answer, so the video stops here. ${this.#elsewhere()}`;
     }
     this.#tell();
   }
@@ -282,6 +281,11 @@ export class PodPlayer extends HTMLElement {
   #unplayable(): void {
     this.#trouble = 'This browser cannot show this kind of video. Download it below and open it in a player such as VLC, or try another browser.';
     this.#tell();
+  }
+
+  /** The next step when the origin gives nothing. */
+  #elsewhere(): string {
+    return this.#engine ? 'Other viewers are asked for it.' : 'Other viewers may still have it: switch sharing on, or try again later.';
   }
 
   #origin(): string {
@@ -307,7 +311,7 @@ export class PodPlayer extends HTMLElement {
     // It may have broken before this script was there to hear it.
     if (this.#source === 'http' && this.#trouble === '') this.#broken();
     if (this.#stalled && this.#trouble === '' && !this.#video?.paused && performance.now() - this.#stalledAt > PATIENCE) {
-      this.#trouble = this.#source === 'http' ? `Waiting for ${this.#origin()}, which has sent nothing for a while.` : 'Waiting: nobody in the swarm has the next piece right now.';
+      this.#trouble = this.#source === 'http' ? `Waiting for ${this.#origin()}, which has sent nothing for a while. ${this.#elsewhere()}` : 'Waiting: nobody in the swarm gives the next piece right now. It goes on by itself when somebody does.';
     }
     this.#rates = this.#account.sample(performance.now());
     this.#consider();
