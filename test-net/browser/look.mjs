@@ -8,7 +8,12 @@ import { fileURLToPath } from 'node:url';
 
 const SHOTS = fileURLToPath(new URL('shots', import.meta.url));
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const RULES = ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const ALL_RULES = { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice'] };
+/** What can be right on the light screen and wrong on another: colours in the dark, sizes and scrolling on the phone. */
+export const FURTHER_RULES = {
+  dark: { type: 'rule', values: ['color-contrast', 'link-in-text-block'] },
+  phone: { type: 'rule', values: ['target-size', 'meta-viewport', 'scrollable-region-focusable', 'color-contrast'] },
+};
 
 /** The screens on which every page is looked at. */
 export const SCREENS = {
@@ -27,7 +32,7 @@ export async function shoot(page, name, options = {}) {
  * Looks at a page that has loaded: nothing is wider than the screen, there is one heading of the first level, only `pods` were contacted,
  * the console is silent but for `expected` complaints, and axe finds no fault.
  */
-export async function look({ page, hosts, complaints }, name, pods, { expected = [], fullPage = true } = {}) {
+export async function look({ page, hosts, complaints }, name, pods, { expected = [], fullPage = true, rules = ALL_RULES } = {}) {
   await shoot(page, name, { fullPage });
   const shape = await page.evaluate(() => ({
     headings: document.querySelectorAll('h1').length,
@@ -46,12 +51,12 @@ export async function look({ page, hosts, complaints }, name, pods, { expected =
   assert.deepEqual([...hosts].filter((host) => !known.has(host)), [], `${name}: hosts that are no pods`);
   const surprising = complaints.filter((complaint) => !expected.some((pattern) => pattern.test(complaint)));
   assert.deepEqual(surprising, [], `${name}: the console is clean`);
-  assert.deepEqual(await faults(page), [], `${name}: accessible`);
+  assert.deepEqual(await faults(page, rules), [], `${name}: accessible`);
 }
 
 /** What axe finds wrong, one line a fault. Evaluated from outside of the page: its policy stays as it is. */
-async function faults(page) {
+async function faults(page, rules) {
   await page.evaluate(AXE);
-  const found = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: { type: 'tag', values: rules }, resultTypes: ['violations'] }), RULES);
+  const found = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules, resultTypes: ['violations'] }), rules);
   return found.violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 160)} (${node.failureSummary?.split('\n')[1]?.trim()})`));
 }
