@@ -1,6 +1,6 @@
 //! What is shown of the catalog. Pure; follows changes one at a time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use seedpod_protocol::envelope::{Kind, State};
@@ -29,6 +29,8 @@ pub(crate) struct ReadModel {
     /// Live videos that came before their channel or their origin's profile: without these there is no address to
     /// give people, so they are shown when all is here.
     waiting: HashMap<VideoId, HeldRecord>,
+    /// Videos that name a channel, shown or waiting, so that a channel costs what hangs on it and no more.
+    of_channel: HashMap<ChannelId, HashSet<VideoId>>,
     local_videos: usize,
     local_bytes: u64,
 }
@@ -65,6 +67,7 @@ impl ReadModel {
             channels: HashMap::new(),
             profiles: HashMap::new(),
             waiting: HashMap::new(),
+            of_channel: HashMap::new(),
             local_videos: 0,
             local_bytes: 0,
         }
@@ -95,11 +98,12 @@ impl ReadModel {
     pub(crate) fn forget_author(&mut self, author: &PodId) {
         let of_author = |(id, shown): (&VideoId, &Shown)| (shown.entry.origin == *author).then_some(*id);
         let videos: Vec<VideoId> = self.videos.iter().filter_map(of_author).collect();
-        for id in videos {
-            self.hide_video(&id);
+        let of_author =
+            |(id, held): (&VideoId, &HeldRecord)| (held.record.header().author == *author).then_some(*id);
+        let waiting: Vec<VideoId> = self.waiting.iter().filter_map(of_author).collect();
+        for id in videos.into_iter().chain(waiting) {
+            self.forget_video(&id);
         }
-        self.waiting
-            .retain(|_, held| held.record.header().author != *author);
         self.channels.retain(|_, channel| channel.origin != *author);
         self.profiles.remove(author);
     }
@@ -228,10 +232,11 @@ impl ReadModel {
     }
 
     fn show_video(&mut self, id: VideoId, held: &HeldRecord, video: Video) {
-        if self
-            .videos
-            .get(&id)
-            .is_some_and(|shown| shown.entry.record.rank() >= held.record.rank())
+        let shown = self.videos.get(&id).map(|shown| shown.entry.record.rank());
+        let waiting = self.waiting.get(&id).map(|waiting| waiting.record.rank());
+        if shown
+            .max(waiting)
+            .is_some_and(|newest| newest >= held.record.rank())
         {
             return;
         }
@@ -242,17 +247,13 @@ impl ReadModel {
             .filter(|channel| channel.origin == origin)
             .cloned();
         let profile = self.profiles.get(&origin).cloned();
+        // What an earlier version said no longer holds, even while this one cannot be shown.
+        self.forget_video(&id);
+        self.of_channel.entry(video.channel).or_default().insert(id);
         if channel.is_none() || profile.is_none() {
-            let waits = self
-                .waiting
-                .get(&id)
-                .is_some_and(|waiting| waiting.record.rank() >= held.record.rank());
-            if !waits {
-                self.waiting.insert(id, held.clone());
-            }
+            self.waiting.insert(id, held.clone());
             return;
         }
-        self.hide_video(&id);
         let entry = VideoEntry {
             id,
             number: held.number,
@@ -290,10 +291,30 @@ impl ReadModel {
         );
     }
 
+    /// Takes a video out, shown or waiting.
+    fn forget_video(&mut self, id: &VideoId) {
+        self.hide_video(id);
+        if let Some(held) = self.waiting.remove(id)
+            && let Record::Video(video) = held.record.payload()
+        {
+            self.leave_channel(&video.channel, id);
+        }
+    }
+
+    fn leave_channel(&mut self, channel: &ChannelId, id: &VideoId) {
+        if let Some(videos) = self.of_channel.get_mut(channel) {
+            videos.remove(id);
+            if videos.is_empty() {
+                self.of_channel.remove(channel);
+            }
+        }
+    }
+
     fn hide_video(&mut self, id: &VideoId) {
         let Some(Shown { entry, .. }) = self.videos.remove(id) else {
             return;
         };
+        self.leave_channel(&entry.video.channel, id);
         self.numbers.remove(&entry.number);
         for file in &entry.video.files {
             if self.torrents.get(&file.info_hash) == Some(id) {
@@ -323,19 +344,28 @@ impl ReadModel {
             profile: self.profiles.get(&origin).cloned(),
         });
         self.channels.insert(id, Arc::clone(&entry));
-        self.join_again(
-            |video| video.origin == origin && video.video.channel == id,
-            |video| video.channel = Some(Arc::clone(&entry)),
-        );
-        self.show_waiting(&origin);
+        let named_by = self.videos_of_channel(&id);
+        self.join_again(&named_by, |video| {
+            if video.origin == origin {
+                video.channel = Some(Arc::clone(&entry));
+            }
+        });
+        self.show_waiting(&named_by);
     }
 
-    /// Tries again to show the videos of a pod that waited for a channel or a profile.
-    fn show_waiting(&mut self, origin: &PodId) {
-        let of_origin = |_: &VideoId, held: &mut HeldRecord| held.record.header().author == *origin;
-        let waiting: Vec<_> = self.waiting.extract_if(of_origin).map(|(_, held)| held).collect();
-        for held in waiting {
-            self.apply(&held);
+    fn videos_of_channel(&self, channel: &ChannelId) -> Vec<VideoId> {
+        let videos = self.of_channel.get(channel);
+        videos
+            .map(|videos| videos.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Tries again to show those of some videos that waited for a channel or a profile.
+    fn show_waiting(&mut self, videos: &[VideoId]) {
+        for id in videos {
+            if let Some(held) = self.waiting.remove(id) {
+                self.apply(&held);
+            }
         }
     }
 
@@ -351,18 +381,21 @@ impl ReadModel {
             joined.profile = Some(Arc::clone(&profile));
             *channel = Arc::new(joined);
         }
-        let channels = self.channels.clone();
-        self.join_again(
-            |video| video.origin == author,
-            |video| {
-                video.profile = Some(Arc::clone(&profile));
-                video.channel = channels
-                    .get(&video.video.channel)
-                    .filter(|channel| channel.origin == author)
-                    .cloned();
-            },
-        );
-        self.show_waiting(&author);
+        let of_author = |(id, shown): (&VideoId, &Shown)| (shown.entry.origin == author).then_some(*id);
+        let shown: Vec<VideoId> = self.videos.iter().filter_map(of_author).collect();
+        let channels = std::mem::take(&mut self.channels);
+        self.join_again(&shown, |video| {
+            video.profile = Some(Arc::clone(&profile));
+            video.channel = channels
+                .get(&video.video.channel)
+                .filter(|channel| channel.origin == author)
+                .cloned();
+        });
+        self.channels = channels;
+        let of_author =
+            |(id, held): (&VideoId, &HeldRecord)| (held.record.header().author == author).then_some(*id);
+        let waiting: Vec<VideoId> = self.waiting.iter().filter_map(of_author).collect();
+        self.show_waiting(&waiting);
     }
 
     /// Takes a withdrawal or removal. It names no nonce, so anybody can sign one for any id: only its author's own
@@ -372,13 +405,12 @@ impl ReadModel {
         let author = header.author;
         match header.kind {
             Kind::VIDEO => {
-                if let Ok(id) = VideoId::try_from(header.object)
-                    && self
-                        .videos
-                        .get(&id)
-                        .is_some_and(|shown| shown.entry.origin == author)
-                {
-                    self.hide_video(&id);
+                if let Ok(id) = VideoId::try_from(header.object) {
+                    let shown = self.videos.get(&id).map(|shown| shown.entry.origin);
+                    let waiting = self.waiting.get(&id).map(|held| held.record.header().author);
+                    if shown.or(waiting) == Some(author) {
+                        self.forget_video(&id);
+                    }
                 }
             }
             Kind::CHANNEL => {
@@ -389,7 +421,8 @@ impl ReadModel {
                         .is_some_and(|channel| channel.origin == author)
                 {
                     self.channels.remove(&id);
-                    self.join_again(|video| video.video.channel == id, |video| video.channel = None);
+                    let named_by = self.videos_of_channel(&id);
+                    self.join_again(&named_by, |video| video.channel = None);
                 }
             }
             Kind::PROFILE => {
@@ -399,13 +432,15 @@ impl ReadModel {
         }
     }
 
-    /// Refreshes what is joined to videos; channels and profiles change rarely.
-    fn join_again(&mut self, which: impl Fn(&VideoEntry) -> bool, how: impl Fn(&mut VideoEntry)) {
-        for shown in self.videos.values_mut().filter(|shown| which(&shown.entry)) {
-            let mut entry = VideoEntry::clone(&shown.entry);
-            how(&mut entry);
-            shown.haystack = haystack(&entry);
-            shown.entry = Arc::new(entry);
+    /// Refreshes what is joined to those of some videos that are shown.
+    fn join_again(&mut self, videos: &[VideoId], how: impl Fn(&mut VideoEntry)) {
+        for id in videos {
+            if let Some(shown) = self.videos.get_mut(id) {
+                let mut entry = VideoEntry::clone(&shown.entry);
+                how(&mut entry);
+                shown.haystack = haystack(&entry);
+                shown.entry = Arc::new(entry);
+            }
         }
     }
 
@@ -436,6 +471,13 @@ impl ReadModel {
         );
         let bytes: u64 = self.videos.values().map(|shown| local_bytes(&shown.entry)).sum();
         assert_eq!(bytes, self.local_bytes);
+        assert!(self.waiting.keys().all(|id| !self.videos.contains_key(id)));
+        let named: usize = self.of_channel.values().map(HashSet::len).sum();
+        assert_eq!(
+            named,
+            self.videos.len() + self.waiting.len(),
+            "each video hangs on one channel"
+        );
     }
 }
 

@@ -297,3 +297,45 @@ fn nobody_hides_what_belongs_to_another() {
     assert!(model.video(VideoKey::Id(id)).is_some());
     assert!(model.channel(&ChannelKey::Id(channel)).is_some());
 }
+
+#[test]
+fn what_was_withdrawn_while_it_waited_for_its_channel_is_never_shown() {
+    let (me, friend) = (key(1), key(2));
+    let mut model = ReadModel::new(me.id());
+    let id = show(&mut model, &friend, 1, video(&friend, 4, "Delta"));
+    let withdrawn = Draft::withdrawn(Kind::VIDEO, id.into());
+    model.apply(&held(&friend, 2, withdrawn));
+    model.check();
+    let draft = Draft::live(&friend.id(), Record::Channel(channel())).expect("a channel");
+    model.apply(&held(&friend, 3, draft));
+    let draft = Draft::live(&friend.id(), Record::Profile(profile(2))).expect("a profile");
+    model.apply(&held(&friend, 4, draft));
+    model.check();
+    assert!(model.video(VideoKey::Id(id)).is_none());
+}
+
+#[test]
+fn a_version_that_cannot_be_shown_yet_hides_the_one_before() {
+    let (mut model, _, friend) = model();
+    let moved = Video {
+        channel: ChannelId::derive(&friend.id(), &[8; 16]),
+        privacy: Privacy::Unlisted,
+        ..video(&friend, 4, "Delta by the sea")
+    };
+    let id = show(&mut model, &friend, 95, moved);
+    assert!(model.video(VideoKey::Id(id)).is_none(), "its channel is not here");
+    assert_eq!(
+        names(&model, VideoFilter::default(), NEWEST),
+        ["gamma", "Alpha and the sea"]
+    );
+    let draft = Draft::live(
+        &friend.id(),
+        Record::Channel(Channel {
+            nonce: [8; 16],
+            ..channel()
+        }),
+    );
+    model.apply(&held(&friend, 96, draft.expect("a channel")));
+    model.check();
+    assert!(model.video(VideoKey::Id(id)).is_some());
+}
