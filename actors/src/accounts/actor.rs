@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use actix::fut::{LocalBoxActorFuture, ready};
 use actix::prelude::*;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use seedpod_protocol::envelope::{Kind, State, Verified};
@@ -49,6 +50,8 @@ pub struct AccountsActor {
     me: PodId,
     state: Accounts,
     handles: HashSet<String>,
+    /// Channels on their way to the disk, and whose they are: a user's next row must name them too.
+    creating: Vec<(String, ChannelId)>,
     client: OAuthClient,
     passwords: Passwords,
     store: Store,
@@ -101,6 +104,7 @@ pub async fn open(
         me,
         state,
         handles,
+        creating: Vec::new(),
         client,
         passwords,
         store,
@@ -195,17 +199,26 @@ impl AccountsActor {
         publish
     }
 
-    /// Tokens that open nothing until the change is on disk.
-    fn issue(&self, change: SessionChange, tokens: Tokens, user: Arc<User>) -> ResponseFuture<LoginResult> {
+    /// Writes a change of sessions and then answers; a change that was not written never happened.
+    fn written<T: 'static>(&self, change: SessionChange, answer: T) -> LocalBoxActorFuture<Self, Written<T>> {
         let store = self.store.clone();
-        Box::pin(async move {
-            store.commit(session_rows(&change)).await.map_err(failed)?;
-            Ok((tokens, user))
-        })
+        let writing = async move {
+            let result = store.commit(session_rows(&change)).await;
+            (result, change)
+        };
+        Box::pin(writing.into_actor(self).map(|(result, change), actor, _| {
+            if result.is_err() {
+                actor.state.undo(change);
+            }
+            result.map_err(failed)?;
+            Ok(answer)
+        }))
     }
 }
 
-type LoginResult = Result<(Tokens, Arc<User>), AccountsError>;
+type Written<T> = Result<T, AccountsError>;
+
+type LoginResult = Written<(Tokens, Arc<User>)>;
 
 impl Actor for AccountsActor {
     type Context = Context<Self>;
@@ -234,17 +247,16 @@ impl Handler<Login> for AccountsActor {
                 Ok(false) => Err(AccountsError::WrongCredentials),
                 Err(error) => Err(error),
             };
-            let answer: ResponseFuture<LoginResult> = match begun {
-                Ok((change, tokens, user)) => actor.issue(change, tokens, user),
-                Err(error) => Box::pin(async move { Err(error) }),
-            };
-            answer.into_actor(actor)
+            match begun {
+                Ok((change, tokens, user)) => actor.written(change, (tokens, user)),
+                Err(error) => Box::pin(ready(Err(error))),
+            }
         }))
     }
 }
 
 impl Handler<Refresh> for AccountsActor {
-    type Result = ResponseFuture<LoginResult>;
+    type Result = ResponseActFuture<Self, LoginResult>;
 
     fn handle(&mut self, Refresh(token): Refresh, _: &mut Context<Self>) -> Self::Result {
         let (tokens, hashes) = fresh_tokens();
@@ -253,19 +265,20 @@ impl Handler<Refresh> for AccountsActor {
             .refresh(&hash_of(&token), hashes, clock::now())
             .and_then(|(username, change)| Ok((change, self.state.user(&username)?)));
         match refreshed {
-            Ok((change, user)) => self.issue(change, tokens, user),
-            Err(error) => Box::pin(async move { Err(error) }),
+            Ok((change, user)) => self.written(change, (tokens, user)),
+            Err(error) => Box::pin(ready(Err(error))),
         }
     }
 }
 
 impl Handler<Logout> for AccountsActor {
-    type Result = ResponseFuture<Result<(), AccountsError>>;
+    type Result = ResponseActFuture<Self, Result<(), AccountsError>>;
 
     fn handle(&mut self, Logout(token): Logout, _: &mut Context<Self>) -> Self::Result {
-        let ended = self.state.end(&hash_of(&token));
-        let store = self.store.clone();
-        Box::pin(async move { store.commit(session_rows(&ended?)).await.map_err(failed) })
+        match self.state.end(&hash_of(&token)) {
+            Ok(ended) => self.written(ended, ()),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 }
 
@@ -289,42 +302,36 @@ impl Handler<CreateChannel> for AccountsActor {
     type Result = ResponseActFuture<Self, Result<Verified<Record>, AccountsError>>;
 
     fn handle(&mut self, create: CreateChannel, _: &mut Context<Self>) -> Self::Result {
-        let prepared = self.prepare_channel(create);
-        let catalog = self.catalog.clone();
-        let written = async move {
-            let (publish, username, handle) = prepared?;
-            let channel = ChannelId::try_from(publish.object).map_err(failed)?;
-            let result = match catalog.send(publish).await {
-                Ok(result) => result.map_err(failed),
-                Err(error) => Err(failed(error)),
-            };
-            Ok((result, username, handle, channel))
+        let (publish, username, handle, channel) = match self.prepare_channel(create) {
+            Ok(prepared) => prepared,
+            Err(error) => return Box::pin(ready(Err(error))),
         };
-        Box::pin(
-            written
-                .into_actor(self)
-                .map(|written: Result<_, AccountsError>, actor, _| {
-                    let (result, username, handle, channel) = written?;
-                    match &result {
-                        Ok(_) => {
-                            if let Some(mut account) = actor.state.account(&username).cloned() {
-                                account.channels.push(channel);
-                                actor.state.put(account);
-                            }
-                        }
-                        Err(_) => {
-                            actor.handles.remove(&handle);
-                        }
+        let published = self.catalog.send(publish);
+        Box::pin(published.into_actor(self).map(move |result, actor, _| {
+            let result = result.map_err(failed).and_then(|result| result.map_err(failed));
+            actor.creating.retain(|(_, creating)| *creating != channel);
+            match &result {
+                Ok(_) => {
+                    if let Some(mut account) = actor.state.account(&username).cloned() {
+                        account.channels.push(channel);
+                        actor.state.put(account);
                     }
-                    result
-                }),
-        )
+                }
+                Err(_) => {
+                    actor.handles.remove(&handle);
+                }
+            }
+            result
+        }))
     }
 }
 
 impl AccountsActor {
     /// Checks a new channel and takes its handle, so that no other can have it meanwhile.
-    fn prepare_channel(&mut self, create: CreateChannel) -> Result<(Publish, String, String), AccountsError> {
+    fn prepare_channel(
+        &mut self,
+        create: CreateChannel,
+    ) -> Result<(Publish, String, String, ChannelId), AccountsError> {
         let CreateChannel {
             username,
             name,
@@ -342,11 +349,13 @@ impl AccountsActor {
         {
             return Err(field("description", "must have at most 1000 characters"));
         }
-        let account = self
+        let mut account = self
             .state
             .account(&username)
             .cloned()
             .ok_or(AccountsError::UnknownUser(username.clone()))?;
+        let creating = self.creating.iter().filter(|(owner, _)| *owner == username);
+        account.channels.extend(creating.map(|(_, channel)| *channel));
         if account.channels.len() >= MAX_CHANNELS {
             return Err(field("name", "you have as many channels as one may have"));
         }
@@ -354,8 +363,10 @@ impl AccountsActor {
             return Err(AccountsError::ChannelTaken(name));
         }
         let (_, publish) = self.new_channel(&account, name.clone(), display_name, description);
-        let account = with_channel(account, &publish);
-        Ok((self.along(publish, &account, &name), username, name))
+        let channel = ChannelId::try_from(publish.object).map_err(failed)?;
+        account.channels.push(channel);
+        self.creating.push((username.clone(), channel));
+        Ok((self.along(publish, &account, &name), username, name, channel))
     }
 }
 
@@ -403,7 +414,7 @@ fn account_row(account: &Account) -> Transaction {
 
 fn session_rows(change: &SessionChange) -> Transaction {
     let mut transaction = Transaction::new();
-    for access in &change.ended {
+    for (access, _) in &change.ended {
         transaction.delete(tables::TOKENS, access.as_bytes().to_vec());
     }
     if let Some((access, session)) = &change.begun {

@@ -46,11 +46,11 @@ pub(crate) struct TokenHashes {
     pub(crate) refresh: ContentHash,
 }
 
-/// What a change of sessions writes and deletes, by access hash.
+/// What a change of sessions writes and deletes, by access hash; enough to undo it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionChange {
     pub(crate) begun: Option<(ContentHash, Session)>,
-    pub(crate) ended: Vec<ContentHash>,
+    pub(crate) ended: Vec<(ContentHash, Session)>,
 }
 
 /// All users and sessions.
@@ -101,19 +101,18 @@ impl Accounts {
 
     /// Begins a session for a user whose password was right.
     pub(crate) fn begin(&mut self, username: &str, tokens: TokenHashes, now: Timestamp) -> SessionChange {
-        let mut ended = self.expired(now);
+        let mut leaving = self.expired(now);
         let mut own: Vec<_> = self
             .sessions
             .iter()
-            .filter(|(access, session)| session.username == username && !ended.contains(access))
+            .filter(|(_, session)| session.username == username && session.refresh_ends > now)
             .map(|(access, session)| (session.refresh_ends, *access))
             .collect();
         own.sort_unstable();
         let surplus = (own.len() + 1).saturating_sub(MAX_SESSIONS_PER_USER);
-        ended.extend(own.into_iter().take(surplus).map(|(_, access)| access));
-        for access in &ended {
-            self.drop_session(access);
-        }
+        leaving.extend(own.into_iter().take(surplus).map(|(_, access)| access));
+        let drop_one = |access| Some((access, self.drop_session(&access)?));
+        let ended = leaving.into_iter().filter_map(drop_one).collect();
         let session = Session {
             username: username.to_owned(),
             refresh: tokens.refresh,
@@ -135,22 +134,38 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<(String, SessionChange), AccountsError> {
         let access = *self.by_refresh.get(refresh).ok_or(AccountsError::BadToken)?;
-        let session = self.drop_session(&access).ok_or(AccountsError::BadToken)?;
-        if session.refresh_ends <= now {
+        let session = self
+            .sessions
+            .get(&access)
+            .filter(|session| session.refresh_ends > now);
+        if session.is_none() {
+            // Its row goes with the next session that begins.
             return Err(AccountsError::BadToken);
         }
-        let mut change = self.begin(&session.username, tokens, now);
-        change.ended.push(access);
-        Ok((session.username, change))
+        let session = self.drop_session(&access).ok_or(AccountsError::BadToken)?;
+        let username = session.username.clone();
+        let mut change = self.begin(&username, tokens, now);
+        change.ended.push((access, session));
+        Ok((username, change))
     }
 
     /// Ends a session.
     pub(crate) fn end(&mut self, access: &ContentHash) -> Result<SessionChange, AccountsError> {
-        self.drop_session(access).ok_or(AccountsError::BadToken)?;
+        let session = self.drop_session(access).ok_or(AccountsError::BadToken)?;
         Ok(SessionChange {
             begun: None,
-            ended: vec![*access],
+            ended: vec![(*access, session)],
         })
+    }
+
+    /// Takes back a change that did not reach the disk.
+    pub(crate) fn undo(&mut self, change: SessionChange) {
+        if let Some((access, _)) = change.begun {
+            self.drop_session(&access);
+        }
+        for (access, session) in change.ended {
+            self.restore_session(access, session);
+        }
     }
 
     /// Whose access token this is.

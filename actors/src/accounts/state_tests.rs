@@ -61,7 +61,8 @@ fn a_refresh_token_buys_once_and_ends_the_old_session() {
         .expect("valid");
     accounts.check();
     assert_eq!(username, "root");
-    assert_eq!(change.ended, vec![tokens(1).access]);
+    assert_eq!(change.ended.len(), 1);
+    assert_eq!(change.ended[0].0, tokens(1).access);
     assert!(accounts.authenticate(&tokens(1).access, NOW).is_err());
     assert!(accounts.authenticate(&tokens(2).access, NOW).is_ok());
     assert!(accounts.refresh(&tokens(1).refresh, tokens(3), NOW).is_err());
@@ -119,4 +120,21 @@ fn handles_are_checked() {
     for bad in ["", "Root", "a b", "é", "a/b", long.as_str()] {
         assert!(check_handle(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn an_undone_change_leaves_everything_as_it_was() {
+    let mut accounts = accounts();
+    accounts.begin("root", tokens(1), NOW);
+    let (_, traded) = accounts
+        .refresh(&tokens(1).refresh, tokens(2), NOW)
+        .expect("valid");
+    accounts.undo(traded);
+    accounts.check();
+    assert!(accounts.authenticate(&tokens(1).access, NOW).is_ok());
+    assert!(accounts.authenticate(&tokens(2).access, NOW).is_err());
+    let ended = accounts.end(&tokens(1).access).expect("known");
+    accounts.undo(ended);
+    accounts.check();
+    assert!(accounts.refresh(&tokens(1).refresh, tokens(3), NOW).is_ok());
 }
