@@ -74,10 +74,19 @@ pub(super) type Exhausted = HashSet<(PodId, ContentHash, ContentHash)>;
 /// How many such pairs are remembered.
 pub(super) const MAX_EXHAUSTED: usize = 10_000;
 
+/// What a run knows of this pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own {
+    pub(super) id: PodId,
+    /// At the first run with a friend: the last own record held at the start. Later ones are asked for even if newer
+    /// ones were signed since, for after a restore the friend may hold what we have lost.
+    pub(super) look_back: Option<Option<Stamp>>,
+}
+
 pub(super) async fn run(
     catalog: Addr<CatalogActor>,
     swarm: Swarm,
-    me: PodId,
+    own: Own,
     exhausted: Exhausted,
     CatchUp { with, addresses }: CatchUp,
 ) -> (Result<CaughtUp, CatchUpError>, Exhausted) {
@@ -85,7 +94,7 @@ pub(super) async fn run(
     let peer = Peer {
         catalog,
         swarm,
-        me,
+        own,
         with,
         addresses,
     };
@@ -96,7 +105,7 @@ pub(super) async fn run(
 struct Peer {
     catalog: Addr<CatalogActor>,
     swarm: Swarm,
-    me: PodId,
+    own: Own,
     with: PodId,
     addresses: Vec<String>,
 }
@@ -112,17 +121,21 @@ impl Peer {
             }
             other => return Err(refused(&other)),
         };
-        let of_ours = roots.iter().find(|root| root.author == self.me).copied();
+        let of_ours = roots.iter().find(|root| root.author == self.own.id).copied();
         let mut applied = 0;
         let mut acknowledged = of_ours.is_some();
         for difference in self.compare(roots).await? {
             let author = difference.theirs.author;
-            acknowledged &= author != self.me;
-            applied += self.pull(author, difference.after).await?;
+            acknowledged &= author != self.own.id;
+            let after = match self.own.look_back {
+                Some(held_at_start) if author == self.own.id => held_at_start,
+                _ => difference.after,
+            };
+            applied += self.pull(author, after).await?;
             let pair = (author, difference.theirs.root, difference.ours);
             // They may only be behind us: then there is nothing to get, and they will ask in their turn.
             let may_have_more = difference.theirs.records > difference.our_records
-                || (author != self.me && difference.theirs.records == difference.our_records);
+                || (author != self.own.id && difference.theirs.records == difference.our_records);
             if difference.after.is_some()
                 && may_have_more
                 && !exhausted.contains(&pair)

@@ -1,5 +1,6 @@
 //! What may be said to the catalog, and what it tells.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix::{Message, Recipient};
@@ -71,6 +72,25 @@ pub struct Expel(
     pub PodId,
 );
 
+/// Ends a friendship in one step: signs and publishes `saying`, deletes the author's records and lets no more of them
+/// in. All of it is on disk when this answers, or none of it happened.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Verified<Record>, PublishError>")]
+pub struct Part {
+    /// The author.
+    pub author: PodId,
+    /// Our no.
+    pub saying: Publish,
+}
+
+/// Says who the authors are besides this pod: others are expelled, these admitted. Answers how many had to go.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, Arc<StoreError>>")]
+pub struct KeepAuthors(
+    /// The authors.
+    pub BTreeSet<PodId>,
+);
+
 /// Asks for the root of every admitted author and of this pod, sorted by author.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<AuthorRoot>")]
@@ -100,7 +120,8 @@ pub struct CatalogPage {
     pub more: bool,
 }
 
-/// Asks for every record held, once, as one change each; how a read model begins.
+/// Asks for every record held, once, as one change each; how a read model begins. No later change is told before the
+/// replay is over, so whoever subscribed before it hears everything in order.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Arc<StoreError>>")]
 pub struct Replay {

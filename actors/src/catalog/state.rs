@@ -26,6 +26,8 @@ pub(crate) struct Catalog {
     epoch: Epoch,
     last_seq: u64,
     last_number: u32,
+    /// Own registers signed since the start under an epoch that another start was found to have reached too.
+    to_sign_again: BTreeSet<RegisterKey>,
 }
 
 /// What is kept in memory of one record; the body is on disk. At most 96 bytes.
@@ -93,6 +95,7 @@ impl Catalog {
             epoch,
             last_seq: 0,
             last_number: 0,
+            to_sign_again: BTreeSet::new(),
         }
     }
 
@@ -107,7 +110,9 @@ impl Catalog {
             received_s,
         };
         self.last_number = self.last_number.max(number);
-        self.notice_own_epoch(header);
+        if header.author == self.me && outdates(header, self.epoch) {
+            self.epoch = above(header.epoch, self.epoch);
+        }
         self.authors
             .entry(header.author)
             .or_default()
@@ -120,6 +125,14 @@ impl Catalog {
         let Some(author) = self.authors.get_mut(&header.author) else {
             return Outcome::NotAdmitted;
         };
+        if header.author == self.me && outdates(header, self.epoch) {
+            let signed_now = author
+                .heads
+                .iter()
+                .filter(|(_, head)| head.stamp.epoch == self.epoch);
+            self.to_sign_again.extend(signed_now.map(|(key, _)| *key));
+            self.epoch = above(header.epoch, self.epoch);
+        }
         let key = header.key();
         let held = author.heads.get(&key).copied();
         let mut head = Head {
@@ -148,7 +161,6 @@ impl Catalog {
             head.number = self.last_number;
         }
         author.set(key, head);
-        self.notice_own_epoch(header);
         Outcome::Applied(head)
     }
 
@@ -166,16 +178,16 @@ impl Catalog {
         self.epoch
     }
 
-    /// A record under our own key and a start that is not this one: we were rolled back, restored or cloned.
-    /// Go above it, so that what this run says outranks what the other said.
-    fn notice_own_epoch(&mut self, header: &Header) {
-        let seen = header.epoch;
-        if header.author == self.me && seen.counter >= self.epoch.counter && seen != self.epoch {
-            self.epoch = Epoch {
-                counter: seen.counter.saturating_add(1),
-                tag: self.epoch.tag,
-            };
-        }
+    /// Own registers whose heads must be signed again: this pod was rolled back, restored or cloned, and what it has
+    /// said since it started is to outrank what the other start said. Answered once.
+    pub(crate) fn take_to_sign_again(&mut self) -> BTreeSet<RegisterKey> {
+        std::mem::take(&mut self.to_sign_again)
+    }
+
+    /// The last stamp held of an author.
+    pub(crate) fn last_stamp(&self, author: &PodId) -> Option<Stamp> {
+        let author = self.authors.get(author)?;
+        author.by_stamp.last().map(|(stamp, _)| *stamp)
     }
 
     /// Lets an author's records in.
@@ -293,6 +305,19 @@ impl Catalog {
                 "the root is a function of the heads"
             );
         }
+    }
+}
+
+/// Whether a record under our own key is from a start that is not this one and not before it.
+fn outdates(header: &Header, epoch: Epoch) -> bool {
+    header.epoch.counter >= epoch.counter && header.epoch != epoch
+}
+
+/// The epoch to go on with: what this run says from now on outranks what the other said.
+fn above(seen: Epoch, ours: Epoch) -> Epoch {
+    Epoch {
+        counter: seen.counter.saturating_add(1),
+        tag: ours.tag,
     }
 }
 

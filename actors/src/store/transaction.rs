@@ -98,7 +98,8 @@ impl Transaction {
         Ok(())
     }
 
-    pub(super) fn encoded_len(&self) -> usize {
+    /// Bytes of its form in the journal.
+    pub(crate) fn encoded_len(&self) -> usize {
         4 + self
             .operations
             .iter()
