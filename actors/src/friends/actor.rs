@@ -1,5 +1,6 @@
 //! The shell of the friend list.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -9,12 +10,13 @@ use prometheus_client::registry::Registry;
 use seedpod_protocol::envelope::{Kind, State, Verified};
 use seedpod_protocol::ids::{PodId, Timestamp};
 use seedpod_protocol::records::Record;
+use tokio::sync::Mutex;
 use tracing::warn;
 
 use super::handshake::{Diplomat, candidate_of};
 use super::messages::{
-    Decide, Decision, FriendEntry, FriendsError, ListPods, MadeFriends, MakeFriends, Phase, QuitFriends,
-    RemoveFriend, ResolveHost,
+    CatalogReplayed, Decide, Decision, FriendEntry, FriendsError, ListPods, MadeFriends, MakeFriends, Phase,
+    QuitFriends, RemoveFriend, ResolveHost,
 };
 use super::records;
 use super::rounds::{SyncNow, sync_interval};
@@ -54,6 +56,10 @@ pub(super) struct Links {
     /// Our own card, signed once at start, when the addresses are known.
     pub(super) card: Verified<Record>,
     pub(super) farewell: Duration,
+    /// Entries of the list are read and written in turn, so that the row written last is the newest.
+    pub(super) writes: Arc<Mutex<()>>,
+    /// The same for the friends that the swarm is told.
+    pub(super) telling: Arc<Mutex<()>>,
 }
 
 /// The actor that owns the friend list.
@@ -61,6 +67,8 @@ pub struct FriendsActor {
     pub(super) state: Friends,
     pub(super) options: FriendsOptions,
     pub(super) last_round: Instant,
+    /// Until the catalog has been replayed, what is heard is nothing new.
+    replaying: bool,
     links: Links,
     metrics: FriendsMetrics,
     _lifeline: Lifeline,
@@ -123,11 +131,14 @@ impl FriendsActor {
             resolver,
             card,
             farewell: FAREWELL,
+            writes: Arc::default(),
+            telling: Arc::default(),
         };
         Ok(Self {
             state,
             options,
             last_round: Instant::now(),
+            replaying: true,
             links,
             metrics,
             _lifeline: lifeline,
@@ -242,12 +253,7 @@ impl Handler<RemoveFriend> for FriendsActor {
             .map(|pod| (pod, self.state.phase(&pod)));
         self.run(ctx, async move |diplomat| match found? {
             (pod, Some(Phase::Friends)) => diplomat.part(&[pod], Some(Phase::EndedByUs)).await,
-            (pod, Some(Phase::Asking)) => diplomat.part(&[pod], None).await,
-            (pod, _) => {
-                diplomat.with(move |friends, _| friends.forget(&pod)).await?;
-                diplomat.save(pod).await;
-                Ok(())
-            }
+            (pod, _) => diplomat.drop_entry(pod).await,
         })
     }
 }
@@ -258,38 +264,23 @@ impl Handler<Decide> for FriendsActor {
     fn handle(&mut self, Decide { number, decision }: Decide, ctx: &mut Context<Self>) -> Self::Result {
         let found = self.state.by_number(number).and_then(|pod| {
             let candidate = candidate_of(&self.state, &pod).ok_or(FriendsError::Unknown(number))?;
-            let phase = self.state.phase(&pod);
-            if decision != Decision::Block && phase != Some(Phase::AskedUs) {
+            if decision != Decision::Block && self.state.phase(&pod) != Some(Phase::AskedUs) {
                 return Err(FriendsError::WrongPhase {
                     host: candidate.host,
                     expected: "waiting for an answer",
                 });
             }
-            Ok((candidate, phase))
+            Ok(candidate)
         });
         self.run(ctx, async move |diplomat| {
-            let (candidate, phase) = found?;
-            let pod = candidate.pod;
+            let candidate = found?;
             match decision {
                 Decision::Accept => diplomat
                     .shake_hands(&candidate)
                     .await
                     .map_err(FriendsError::Unreachable),
-                Decision::Refuse => {
-                    diplomat.with(move |friends, _| friends.forget(&pod)).await?;
-                    diplomat.save(pod).await;
-                    Ok(())
-                }
-                Decision::Block if phase == Some(Phase::Friends) => {
-                    diplomat.part(&[pod], Some(Phase::Blocked)).await
-                }
-                Decision::Block => {
-                    diplomat
-                        .with(move |friends, now| friends.ended(&pod, Phase::Blocked, None, now))
-                        .await?;
-                    diplomat.save(pod).await;
-                    Ok(())
-                }
+                Decision::Refuse => diplomat.drop_entry(candidate.pod).await,
+                Decision::Block => diplomat.block(candidate.pod).await,
             }
         })
     }
@@ -313,9 +304,15 @@ impl Handler<Changed> for FriendsActor {
 
     fn handle(&mut self, changed: Changed, ctx: &mut Context<Self>) {
         for change in changed.changes.iter() {
-            let Change::Head(held) = change else { continue };
+            let held = match change {
+                Change::Head(held) => held,
+                Change::AuthorGone(author) => {
+                    self.state.silenced(author);
+                    continue;
+                }
+            };
             let header = held.record.header();
-            if header.author == self.links.me {
+            if header.author == self.links.me && !self.replaying {
                 self.state.owe_everyone();
             }
             if header.kind == Kind::FRIENDSHIP
@@ -324,6 +321,23 @@ impl Handler<Changed> for FriendsActor {
                 self.stated(header.author, about, header.state == State::Live, ctx);
             }
         }
+    }
+}
+
+impl Handler<CatalogReplayed> for FriendsActor {
+    type Result = ResponseFuture<Result<(), FriendsError>>;
+
+    fn handle(&mut self, _: CatalogReplayed, ctx: &mut Context<Self>) -> Self::Result {
+        self.replaying = false;
+        self.run(ctx, async move |diplomat| {
+            diplomat.settle().await?;
+            actix::spawn(async move {
+                if let Err(error) = diplomat.ask_again().await {
+                    warn!(%error, "who had not answered could not be asked again");
+                }
+            });
+            Ok(())
+        })
     }
 }
 

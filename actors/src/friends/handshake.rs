@@ -3,6 +3,8 @@
 //! Each step that changes the list is one message to the actor; between the steps the world may have moved, so every
 //! step looks again. What is signed is on disk, together with the entry it belongs to, before the other side sees it.
 
+use std::collections::BTreeSet;
+
 use actix::prelude::*;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
@@ -10,14 +12,14 @@ use seedpod_protocol::envelope::{Envelope, Kind, State, Verified};
 use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::records::{Card, Friendship, Record};
 use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::actor::{FriendsActor, Links, With};
 use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHost};
 use super::records;
 use super::rounds::SyncNow;
 use super::state::{Answer, Candidate, Friends};
-use crate::catalog::messages::{Admit, Expel, Publish, Receive};
+use crate::catalog::messages::{Admit, GetEnvelope, KeepAuthors, Part, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
 use crate::swarm::Friend;
 
@@ -111,31 +113,43 @@ impl Diplomat {
     /// Signs our yes, sends it and takes their yes.
     pub(super) async fn shake_hands(&self, candidate: &Candidate) -> Result<(), String> {
         let candidate_too = candidate.clone();
-        self.with(move |friends, now| friends.asking(&candidate_too, now))
+        if !self
+            .with(move |friends, now| friends.asking(&candidate_too, now))
             .await
-            .map_err(text)?;
-        let ours = self.sign(candidate, true).await.map_err(text)?;
-        let result = self.ask_for_friendship(candidate, &ours).await;
-        match &result {
-            Ok(()) => info!(pod = %candidate.pod.short(), host = %candidate.host, "friend gained"),
-            Err(Refused::Waiting) => return Err("asked; their operator has to accept".to_owned()),
-            Err(Refused::No(_)) => {
-                let pod = candidate.pod;
-                // Unless they asked us in the meantime, our yes must not stand.
-                if self
-                    .with(move |friends, _| friends.phase(&pod))
-                    .await
-                    .map_err(text)?
-                    == Some(Phase::Asking)
-                {
-                    self.part(&[pod], None).await.map_err(text)?;
-                }
+            .map_err(text)?
+        {
+            return Err("it is blocked, or there are too many friends".to_owned());
+        }
+        let result = match self.say_yes(candidate).await {
+            Ok(ours) => self.ask_for_friendship(candidate, &ours).await,
+            Err(error) => Err(Refused::No(error.to_string())),
+        };
+        match result {
+            Ok(()) => {
+                info!(pod = %candidate.pod.short(), host = %candidate.host, "friend gained");
+                Ok(())
+            }
+            Err(Refused::Waiting) => Err("asked; their operator has to accept".to_owned()),
+            Err(Refused::No(cause)) => {
+                self.take_back(candidate).await;
+                Err(cause)
             }
         }
-        result.map_err(|refused| match refused {
-            Refused::Waiting => String::new(),
-            Refused::No(cause) => cause,
-        })
+    }
+
+    /// A handshake failed: our yes must not stand, unless they became a friend by asking us in the meantime.
+    async fn take_back(&self, candidate: &Candidate) {
+        let pod = candidate.pod;
+        let taken = match self.with(move |friends, _| friends.phase(&pod)).await {
+            Ok(Some(Phase::Friends)) => Ok(()),
+            Ok(Some(Phase::Asking)) => self.part(&[pod], None).await,
+            // The operator ended it while we spoke; what was signed after that no must not stand either.
+            Ok(_) => self.let_go(candidate).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken {
+            warn!(host = %candidate.host, %error, "our yes could not be taken back");
+        }
     }
 
     async fn ask_for_friendship(
@@ -189,21 +203,23 @@ impl Diplomat {
             }
             return refusal(reason, refusal_text(reason));
         }
-        let ours = match self.sign(&candidate, true).await {
-            Ok(ours) => ours,
-            Err(error) => return refusal(Refusal::Busy, &error.to_string()),
+        let agreed = match self.say_yes(&candidate).await {
+            Ok(ours) => self.both_agree(candidate.clone(), theirs).await.map(|()| ours),
+            Err(error) => Err(error),
         };
-        let host = candidate.host.clone();
-        match self.both_agree(candidate, theirs).await {
-            Ok(()) => {
-                info!(pod = %from.short(), %host, "friend gained");
+        match agreed {
+            Ok(ours) => {
+                info!(pod = %from.short(), host = %candidate.host, "friend gained");
                 self.list.do_send(SyncNow(from));
                 Response::Befriended {
                     card: self.links.card.bytes().to_vec(),
                     friendship: ours.bytes().to_vec(),
                 }
             }
-            Err(error) => refusal(Refusal::Busy, &error.to_string()),
+            Err(error) => {
+                self.take_back(&candidate).await;
+                refusal(Refusal::Busy, &error.to_string())
+            }
         }
     }
 
@@ -221,65 +237,206 @@ impl Diplomat {
             .await
             .map_err(stopped)?
             .map_err(store)?;
-        self.with(move |friends, now| friends.gained(&candidate, now))
-            .await?;
+        let host = candidate.host.clone();
+        let agreed = self.says_yes(pod).await == Some(true)
+            && self
+                .with(move |friends, now| friends.gained(&candidate, now))
+                .await?;
+        if !agreed {
+            return Err(FriendsError::Unreachable(format!(
+                "{host} or we took it back meanwhile"
+            )));
+        }
         self.save(pod).await;
         self.tell_swarm().await
     }
 
-    /// Ends friendships: signs our no, tells those who can be reached, and lets their records go. The entries move
-    /// to `phase`, or are forgotten.
+    /// What a pod's register about us says, if we hold one.
+    async fn says_yes(&self, pod: PodId) -> Option<bool> {
+        let about_us = GetEnvelope {
+            author: pod,
+            kind: Kind::FRIENDSHIP,
+            object: ObjectId::from(self.links.me),
+        };
+        let bytes = self.links.catalog.send(about_us).await.ok()??;
+        let envelope = Envelope::decode(bytes).ok()?;
+        Some(envelope.header().state == State::Live)
+    }
+
+    /// Ends friendships: signs our no, lets their records go, and tells those who can be reached. The entries move to
+    /// `phase`, or are forgotten; one whose no could not be written stays as it was.
     pub(super) async fn part(&self, pods: &[PodId], phase: Option<Phase>) -> Result<(), FriendsError> {
         let mut noes = Vec::new();
+        let mut failed = None;
         for &pod in pods {
-            let candidate = self.with(move |friends, _| candidate_of(friends, &pod)).await?;
-            let Some(candidate) = candidate else { continue };
-            self.with(move |friends, now| match phase {
+            let end = move |friends: &mut Friends, now| match phase {
                 Some(phase) => friends.ended(&pod, phase, None, now),
                 None => friends.forget(&pod),
+            };
+            match self.end(pod, |_| true, end).await {
+                Ok(Some((candidate, no))) => {
+                    info!(pod = %pod.short(), host = %candidate.host, "friendship ended");
+                    noes.push((candidate, no));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        self.tell_swarm().await?;
+        join_all(noes.iter().map(|(candidate, no)| self.tell(candidate, no))).await;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Forgets an entry; one that our yes stands with is parted from first.
+    pub(super) async fn drop_entry(&self, pod: PodId) -> Result<(), FriendsError> {
+        let dropped = self
+            .with(move |friends, _| {
+                let free = !friends.is_bound(&pod);
+                if free {
+                    friends.forget(&pod);
+                }
+                free
             })
             .await?;
-            noes.push((candidate.clone(), self.sign(&candidate, false).await?));
+        if dropped {
+            self.save(pod).await;
+            return Ok(());
         }
-        join_all(noes.iter().map(|(candidate, no)| self.tell(candidate, no))).await;
-        for (candidate, _) in &noes {
-            self.links
-                .catalog
-                .send(Expel(candidate.pod))
-                .await
-                .map_err(stopped)?
-                .map_err(store)?;
-            info!(pod = %candidate.pod.short(), host = %candidate.host, "friendship ended");
+        self.part(&[pod], None).await
+    }
+
+    /// Wants nothing to do with a pod any more.
+    pub(super) async fn block(&self, pod: PodId) -> Result<(), FriendsError> {
+        let blocked = self
+            .with(move |friends, now| {
+                let free = !friends.is_bound(&pod);
+                if free {
+                    friends.ended(&pod, Phase::Blocked, None, now);
+                }
+                free
+            })
+            .await?;
+        if blocked {
+            self.save(pod).await;
+            return Ok(());
         }
-        self.tell_swarm().await
+        self.part(&[pod], Some(Phase::Blocked)).await
     }
 
     /// The other side signed a no: so do we, and its records leave.
     pub(super) async fn they_ended(&self, pod: PodId) -> Result<(), FriendsError> {
-        let candidate = self
+        if self.says_yes(pod).await != Some(false) {
+            // It said yes again before we came to it.
+            return Ok(());
+        }
+        let end = move |friends: &mut Friends, now| {
+            let trouble = Some("they ended the friendship".to_owned());
+            friends.ended(&pod, Phase::EndedByThem, trouble, now);
+        };
+        let ended = self.end(pod, |phase| phase == Phase::Friends, end).await?;
+        let Some((candidate, _)) = ended else {
+            return Ok(());
+        };
+        info!(pod = %pod.short(), host = %candidate.host, "friendship ended by them");
+        self.tell_swarm().await
+    }
+
+    /// Moves an entry, if it is in one of the phases meant, and lets the pod go. When that could not be written the entry
+    /// goes back.
+    async fn end(
+        &self,
+        pod: PodId,
+        meant: impl FnOnce(Phase) -> bool + Send + 'static,
+        end: impl FnOnce(&mut Friends, Timestamp) + Send + 'static,
+    ) -> Result<Option<(Candidate, Verified<Record>)>, FriendsError> {
+        let ended = self
             .with(move |friends, now| {
-                if friends.phase(&pod) != Some(Phase::Friends) {
-                    return None;
-                }
-                friends.ended(
-                    &pod,
-                    Phase::EndedByThem,
-                    Some("they ended the friendship".to_owned()),
-                    now,
-                );
-                candidate_of(friends, &pod)
+                let before = friends.get(&pod).filter(|entry| meant(entry.phase))?.clone();
+                let candidate = candidate_of(friends, &pod)?;
+                end(friends, now);
+                Some((candidate, before))
             })
             .await?;
-        let Some(candidate) = candidate else { return Ok(()) };
-        self.sign(&candidate, false).await?;
-        self.links
+        let Some((candidate, before)) = ended else {
+            return Ok(None);
+        };
+        match self.let_go(&candidate).await {
+            Ok(no) => Ok(Some((candidate, no))),
+            Err(error) => {
+                self.with(move |friends, _| friends.restore(pod, before)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Our no, the entry as it stands and the end of the pod's records, in one step.
+    async fn let_go(&self, candidate: &Candidate) -> Result<Verified<Record>, FriendsError> {
+        let _turn = self.links.writes.lock().await;
+        let part = Part {
+            author: candidate.pod,
+            saying: self.friendship(candidate, State::Withdrawn).await?,
+        };
+        signed(self.links.catalog.send(part).await)
+    }
+
+    /// Our yes, and the entry as it stands.
+    async fn say_yes(&self, candidate: &Candidate) -> Result<Verified<Record>, FriendsError> {
+        let _turn = self.links.writes.lock().await;
+        let publish = self.friendship(candidate, State::Live).await?;
+        signed(self.links.catalog.send(publish).await)
+    }
+
+    /// After a start, when the list has heard what the catalog holds: finishes what the end of the last run cut short.
+    pub(super) async fn settle(&self) -> Result<(), FriendsError> {
+        let (friends, unmeant) = self
+            .with(|friends, _| {
+                let known: BTreeSet<PodId> = friends.in_phase(Phase::Friends).map(|(pod, _)| pod).collect();
+                (known, friends.unmeant())
+            })
+            .await?;
+        let gone = self
+            .links
             .catalog
-            .send(Expel(pod))
+            .send(KeepAuthors(friends))
             .await
             .map_err(stopped)?
             .map_err(store)?;
-        info!(pod = %pod.short(), host = %candidate.host, "friendship ended by them");
-        self.tell_swarm().await
+        if gone > 0 {
+            info!(gone, "records of pods that are no friends any more were deleted");
+        }
+        for pod in unmeant {
+            let candidate = self.with(move |friends, _| candidate_of(friends, &pod)).await?;
+            // Where it lives is forgotten, and a no needs no address.
+            let nowhere = Candidate {
+                pod,
+                host: String::new(),
+                url: String::new(),
+                addresses: Vec::new(),
+            };
+            self.let_go(&candidate.unwrap_or(nowhere)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks those again who had not answered when the last run ended.
+    pub(super) async fn ask_again(&self) -> Result<(), FriendsError> {
+        let asking = self
+            .with(|friends, _| {
+                let asking = friends.in_phase(Phase::Asking).map(|(pod, _)| pod);
+                asking
+                    .filter_map(|pod| candidate_of(friends, &pod))
+                    .collect::<Vec<_>>()
+            })
+            .await?;
+        for candidate in asking {
+            if let Err(cause) = self.shake_hands(&candidate).await {
+                debug!(host = %candidate.host, %cause, "asked again, still no friendship");
+            }
+        }
+        Ok(())
     }
 
     /// Sends an envelope to a pod at once; when it cannot be reached it learns by asking.
@@ -297,29 +454,26 @@ impl Diplomat {
         }
     }
 
-    /// Signs our register about a pod, written together with its entry of the list.
-    async fn sign(&self, candidate: &Candidate, agrees: bool) -> Result<Verified<Record>, FriendsError> {
-        let along = self.row(candidate.pod).await?;
-        let payload = Friendship {
-            with: candidate.pod,
-            host: candidate.host.clone(),
-            addresses: candidate.addresses.clone(),
-            recovery: None,
-            since: crate::clock::now(),
+    /// Our register about a pod, to be written together with its entry of the list.
+    async fn friendship(&self, candidate: &Candidate, state: State) -> Result<Publish, FriendsError> {
+        let payload = if candidate.host.is_empty() {
+            Record::Empty
+        } else {
+            Record::Friendship(Friendship {
+                with: candidate.pod,
+                host: candidate.host.clone(),
+                addresses: candidate.addresses.clone(),
+                recovery: None,
+                since: crate::clock::now(),
+            })
         };
-        let publish = Publish {
+        Ok(Publish {
             kind: Kind::FRIENDSHIP,
             object: ObjectId::from(candidate.pod),
-            state: if agrees { State::Live } else { State::Withdrawn },
-            payload: Record::Friendship(payload),
-            along,
-        };
-        self.links
-            .catalog
-            .send(publish)
-            .await
-            .map_err(stopped)?
-            .map_err(|error| FriendsError::Store(error.to_string()))
+            state,
+            payload,
+            along: self.row(candidate.pod).await?,
+        })
     }
 
     /// The row of a pod's entry as it stands, or its deletion.
@@ -339,17 +493,20 @@ impl Diplomat {
 
     /// Stores an entry as it stands.
     pub(super) async fn save(&self, pod: PodId) {
+        let _turn = self.links.writes.lock().await;
         let Ok(transaction) = self.row(pod).await else {
             return;
         };
         if let Err(error) = self.links.store.commit(transaction).await {
-            // The signed registers are the truth; the entry is rebuilt from them at the next start.
+            // The signed registers are the truth; what does not agree with them is settled at the next start.
             warn!(%error, "an entry of the friend list could not be stored");
         }
     }
 
     /// Tells the swarm who our friends are now.
     pub(super) async fn tell_swarm(&self) -> Result<(), FriendsError> {
+        // In turn, so that the list told last is the newest.
+        let _turn = self.links.telling.lock().await;
         let friends = self
             .with(|friends, _| {
                 friends
@@ -455,6 +612,12 @@ fn text(error: impl std::fmt::Display) -> String {
 
 fn stopped(error: MailboxError) -> FriendsError {
     FriendsError::Store(format!("this pod is stopping: {error}"))
+}
+
+fn signed(
+    answer: Result<Result<Verified<Record>, PublishError>, MailboxError>,
+) -> Result<Verified<Record>, FriendsError> {
+    answer.map_err(stopped)?.map_err(store)
 }
 
 fn store(error: impl std::fmt::Display) -> FriendsError {

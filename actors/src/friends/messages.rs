@@ -166,3 +166,9 @@ pub struct Decide {
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<FriendEntry>")]
 pub struct ListPods;
+
+/// Says that the catalog has told everything it held: what comes from now on is new. Answers when what the end of the
+/// last run cut short is settled; let nobody ask for friendship before.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), FriendsError>")]
+pub struct CatalogReplayed;

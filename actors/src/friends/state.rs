@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use seedpod_protocol::ids::{PodId, Timestamp};
+use seedpod_protocol::limits;
 use seedpod_protocol::requests::{FriendHint, Refusal};
 
 use super::messages::{FriendEntry, FriendsError, Phase, ResolvedHost};
@@ -10,8 +11,11 @@ use super::messages::{FriendEntry, FriendsError, Phase, ResolvedHost};
 /// Entries the list holds; a stranger's request above it is refused.
 const MAX_ENTRIES: usize = 2_000;
 
-/// Pods of which it is remembered which friends vouch for them.
-const MAX_VOUCHED: usize = 20_000;
+/// Pods that wait for the operator; one more is refused. Ids cost nothing, so strangers must not fill the whole list.
+const MAX_ASKED_US: usize = 200;
+
+/// Pods that one friend can vouch for.
+const MAX_VOUCHED_BY_ONE: usize = limits::FRIENDS_MAX;
 
 /// The highest score.
 const MAX_SCORE: u32 = 1000;
@@ -96,7 +100,8 @@ pub(crate) struct Friends {
     policy: Policy,
     initial_score: u32,
     entries: BTreeMap<PodId, Entry>,
-    vouchers: HashMap<PodId, BTreeSet<PodId>>,
+    /// With whom each author says to be friends, this pod among the authors.
+    said_yes: HashMap<PodId, BTreeSet<PodId>>,
     /// Pods with an open connection, friends or not, and the last round-trip time in milliseconds. As many as the
     /// swarm keeps connections.
     online: HashMap<PodId, Option<u32>>,
@@ -110,7 +115,7 @@ impl Friends {
             policy,
             initial_score: initial_score.clamp(1, MAX_SCORE),
             entries: BTreeMap::new(),
-            vouchers: HashMap::new(),
+            said_yes: HashMap::new(),
             online: HashMap::new(),
             last_number: 0,
         }
@@ -204,41 +209,72 @@ impl Friends {
         points.into_iter().filter_map(kept).collect()
     }
 
-    /// Our yes is about to be signed and sent.
-    pub(crate) fn asking(&mut self, candidate: &Candidate, now: Timestamp) {
-        self.upsert(candidate, Phase::Asking, now);
-    }
-
-    /// Decides about a pod that showed its signed yes.
-    pub(crate) fn asked(&mut self, candidate: &Candidate, now: Timestamp) -> Answer {
-        if candidate.pod == self.me {
-            return Answer::Refuse(Refusal::Malformed);
-        }
+    /// Our yes is about to be signed and sent. Answers whether that may be: never to one that is blocked, or when there
+    /// are as many friends as a network may have.
+    pub(crate) fn asking(&mut self, candidate: &Candidate, now: Timestamp) -> bool {
         match self.phase(&candidate.pod) {
-            Some(Phase::Blocked) => return Answer::Refuse(Refusal::Blocked),
-            Some(Phase::Asking | Phase::Friends) => return Answer::Accept,
-            None if self.entries.len() >= MAX_ENTRIES => return Answer::Refuse(Refusal::Busy),
-            _ => {}
-        }
-        match self.policy {
-            Policy::Open => Answer::Accept,
-            Policy::Vouched if self.is_vouched(&candidate.pod) => Answer::Accept,
-            Policy::Closed => Answer::Refuse(Refusal::Closed),
-            Policy::Vouched | Policy::Ask => {
-                self.upsert(candidate, Phase::AskedUs, now);
-                Answer::Refuse(Refusal::AskedOperator)
+            Some(Phase::Blocked) => false,
+            Some(Phase::Friends) => true,
+            _ if self.is_full() => false,
+            _ => {
+                self.upsert(candidate, Phase::Asking, now);
+                true
             }
         }
     }
 
+    /// Whether there are as many friends as can be named in one answer.
+    fn is_full(&self) -> bool {
+        self.in_phase(Phase::Friends).count() >= limits::FRIENDS_MAX
+    }
+
+    /// Decides about a pod that showed its signed yes. One that is accepted is `Asking` until [`Self::gained`].
+    pub(crate) fn asked(&mut self, candidate: &Candidate, now: Timestamp) -> Answer {
+        if candidate.pod == self.me {
+            return Answer::Refuse(Refusal::Malformed);
+        }
+        let phase = self.phase(&candidate.pod);
+        match phase {
+            Some(Phase::Blocked) => return Answer::Refuse(Refusal::Blocked),
+            Some(Phase::Asking | Phase::Friends) => return Answer::Accept,
+            None if self.entries.len() >= MAX_ENTRIES => return Answer::Refuse(Refusal::Busy),
+            _ if self.is_full() => return Answer::Refuse(Refusal::Busy),
+            _ => {}
+        }
+        let welcome = match self.policy {
+            // Whom the operator removed comes back by the operator's word alone.
+            Policy::Open => phase != Some(Phase::EndedByUs),
+            Policy::Vouched => phase != Some(Phase::EndedByUs) && self.is_vouched(&candidate.pod),
+            Policy::Closed => return Answer::Refuse(Refusal::Closed),
+            Policy::Ask => false,
+        };
+        if welcome {
+            self.upsert(candidate, Phase::Asking, now);
+            return Answer::Accept;
+        }
+        if phase.is_none() && self.in_phase(Phase::AskedUs).count() >= MAX_ASKED_US {
+            return Answer::Refuse(Refusal::Busy);
+        }
+        self.upsert(candidate, Phase::AskedUs, now);
+        Answer::Refuse(Refusal::AskedOperator)
+    }
+
     /// Whether a current friend has signed friendship with a pod.
     fn is_vouched(&self, pod: &PodId) -> bool {
-        let vouchers = self.vouchers.get(pod);
-        vouchers.is_some_and(|vouchers| {
-            vouchers
-                .iter()
-                .any(|voucher| self.phase(voucher) == Some(Phase::Friends))
-        })
+        let mut friends = self.in_phase(Phase::Friends).map(|(friend, _)| friend);
+        friends.any(|friend| self.says_yes(&friend, pod))
+    }
+
+    fn says_yes(&self, author: &PodId, about: &PodId) -> bool {
+        self.said_yes.get(author).is_some_and(|yes| yes.contains(about))
+    }
+
+    /// Pods that hold a signed yes of ours although they are no friends and not about to be: a handshake or a farewell
+    /// was cut short by the end of an earlier run.
+    pub(crate) fn unmeant(&self) -> Vec<PodId> {
+        let yes = self.said_yes.get(&self.me).into_iter().flatten().copied();
+        yes.filter(|pod| !matches!(self.phase(pod), Some(Phase::Friends | Phase::Asking)))
+            .collect()
     }
 
     /// A pod that waits for the operator although, by now, a friend vouches for it.
@@ -246,9 +282,13 @@ impl Friends {
         self.policy == Policy::Vouched && self.phase(pod) == Some(Phase::AskedUs) && self.is_vouched(pod)
     }
 
-    /// Both said yes.
-    pub(crate) fn gained(&mut self, candidate: &Candidate, now: Timestamp) {
-        self.upsert(candidate, Phase::Friends, now);
+    /// Both said yes. Answers whether that still counts: the operator may have ended it while they spoke.
+    pub(crate) fn gained(&mut self, candidate: &Candidate, now: Timestamp) -> bool {
+        let agreed = matches!(self.phase(&candidate.pod), Some(Phase::Asking | Phase::Friends));
+        if agreed {
+            self.upsert(candidate, Phase::Friends, now);
+        }
+        agreed
     }
 
     /// Moves an entry to a phase in which it is no friend.
@@ -266,6 +306,11 @@ impl Friends {
     /// Drops an entry.
     pub(crate) fn forget(&mut self, pod: &PodId) {
         self.entries.remove(pod);
+    }
+
+    /// Whether our yes to a pod stands, answered or not: only with a no of ours may its entry go.
+    pub(crate) fn is_bound(&self, pod: &PodId) -> bool {
+        matches!(self.phase(pod), Some(Phase::Friends | Phase::Asking))
     }
 
     /// A friend's address or name changed.
@@ -365,14 +410,19 @@ impl Friends {
 
     /// A signed statement of one pod about another, seen in the catalog.
     pub(crate) fn stated(&mut self, author: PodId, about: PodId, agrees: bool) {
-        if agrees && (self.vouchers.len() < MAX_VOUCHED || self.vouchers.contains_key(&about)) {
-            self.vouchers.entry(about).or_default().insert(author);
-        } else if let Some(vouchers) = self.vouchers.get_mut(&about) {
-            vouchers.remove(&author);
-            if vouchers.is_empty() {
-                self.vouchers.remove(&about);
+        if agrees {
+            let yes = self.said_yes.entry(author).or_default();
+            if author == self.me || yes.len() < MAX_VOUCHED_BY_ONE {
+                yes.insert(about);
             }
+        } else if let Some(yes) = self.said_yes.get_mut(&author) {
+            yes.remove(&about);
         }
+    }
+
+    /// An author's records left the catalog, and its word with them.
+    pub(crate) fn silenced(&mut self, author: &PodId) {
+        self.said_yes.remove(author);
     }
 
     fn upsert(&mut self, candidate: &Candidate, phase: Phase, now: Timestamp) {
@@ -417,7 +467,8 @@ impl Friends {
             assert!(entry.number > 0 && entry.number <= self.last_number);
             assert!(entry.score <= MAX_SCORE);
         }
-        assert!(self.vouchers.values().all(|vouchers| !vouchers.is_empty()));
+        let others = self.said_yes.iter().filter(|(author, _)| **author != self.me);
+        assert!(others.into_iter().all(|(_, yes)| yes.len() <= MAX_VOUCHED_BY_ONE));
     }
 }
 

@@ -67,7 +67,7 @@ fn hosts(seeds: &[u8]) -> BTreeSet<String> {
 /// Goes through a handshake.
 fn befriended(friends: &mut Friends, seed: u8) {
     assert_eq!(friends.asked(&candidate(seed), NOW), Answer::Accept);
-    friends.gained(&candidate(seed), NOW);
+    assert!(friends.gained(&candidate(seed), NOW));
     friends.check();
 }
 
@@ -136,7 +136,7 @@ fn each_policy_answers_a_stranger_in_its_own_way() {
         friends.check();
         (answer, friends.phase(&pod(2)))
     };
-    assert_eq!(answer(Policy::Open), (Answer::Accept, None));
+    assert_eq!(answer(Policy::Open), (Answer::Accept, Some(Phase::Asking)));
     assert_eq!(answer(Policy::Closed), (Answer::Refuse(Refusal::Closed), None));
     let operator = (Answer::Refuse(Refusal::AskedOperator), Some(Phase::AskedUs));
     assert_eq!(answer(Policy::Ask), operator);
@@ -146,8 +146,8 @@ fn each_policy_answers_a_stranger_in_its_own_way() {
 #[test]
 fn a_friend_vouches_and_a_stranger_does_not() {
     let mut friends = Friends::new(pod(1), Policy::Vouched, 20);
-    friends.asking(&candidate(2), NOW);
-    friends.gained(&candidate(2), NOW);
+    assert!(friends.asking(&candidate(2), NOW));
+    assert!(friends.gained(&candidate(2), NOW));
     friends.stated(pod(9), pod(3), true);
     assert_eq!(
         friends.asked(&candidate(3), NOW),
@@ -168,7 +168,7 @@ fn a_friend_vouches_and_a_stranger_does_not() {
 #[test]
 fn a_pod_that_we_ask_is_accepted_by_any_policy() {
     let mut friends = friends(Policy::Closed);
-    friends.asking(&candidate(2), NOW);
+    assert!(friends.asking(&candidate(2), NOW));
     assert_eq!(friends.asked(&candidate(2), NOW), Answer::Accept);
 }
 
@@ -249,4 +249,82 @@ fn a_pod_that_was_connected_before_it_became_a_friend_is_shown_as_connected() {
     assert_eq!((shown.connected, shown.rtt_ms), (true, Some(3)));
     friends.heard(pod(2), false, None, NOW);
     assert!(!friends.list()[0].connected);
+}
+
+#[test]
+fn what_the_operator_ended_meanwhile_is_not_gained() {
+    for end in [Some(Phase::Blocked), Some(Phase::EndedByUs), None] {
+        let mut friends = friends(Policy::Open);
+        assert_eq!(friends.asked(&candidate(2), NOW), Answer::Accept);
+        match end {
+            Some(phase) => friends.ended(&pod(2), phase, None, NOW),
+            None => friends.forget(&pod(2)),
+        }
+        assert!(!friends.gained(&candidate(2), NOW), "{end:?}");
+        assert_eq!(friends.phase(&pod(2)), end);
+        friends.check();
+    }
+}
+
+#[test]
+fn whom_the_operator_removed_comes_back_by_the_operator_alone() {
+    let mut friends = friends(Policy::Open);
+    befriended(&mut friends, 2);
+    friends.ended(&pod(2), Phase::EndedByUs, None, NOW);
+    assert_eq!(
+        friends.asked(&candidate(2), NOW),
+        Answer::Refuse(Refusal::AskedOperator)
+    );
+    assert_eq!(friends.phase(&pod(2)), Some(Phase::AskedUs));
+    friends.ended(&pod(2), Phase::Blocked, None, NOW);
+    assert!(!friends.asking(&candidate(2), NOW), "nor does a blocked one");
+}
+
+#[test]
+fn strangers_cannot_fill_the_list() {
+    let mut friends = Friends::new(pod(1), Policy::Ask, 20);
+    let stranger = |n: usize| {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&n.to_be_bytes());
+        Candidate {
+            pod: seedpod_protocol::keys::PodKey::from_seed(&seed).id(),
+            ..candidate(2)
+        }
+    };
+    for n in 0..MAX_ASKED_US {
+        friends.asked(&stranger(n), NOW);
+    }
+    let full = stranger(MAX_ASKED_US);
+    assert_eq!(friends.asked(&full, NOW), Answer::Refuse(Refusal::Busy));
+    assert_eq!(friends.phase(&full.pod), None);
+    assert!(friends.asking(&full, NOW), "the operator still can");
+}
+
+#[test]
+fn a_pod_that_left_vouches_for_nobody() {
+    let mut friends = Friends::new(pod(1), Policy::Vouched, 20);
+    befriend_by_asking(&mut friends, 2);
+    friends.stated(pod(2), pod(3), true);
+    friends.silenced(&pod(2));
+    assert_eq!(
+        friends.asked(&candidate(3), NOW),
+        Answer::Refuse(Refusal::AskedOperator)
+    );
+}
+
+#[test]
+fn a_yes_of_ours_without_a_friend_is_found() {
+    let mut friends = Friends::new(pod(1), Policy::Open, 20);
+    befriend_by_asking(&mut friends, 2);
+    for about in [2, 3] {
+        friends.stated(pod(1), pod(about), true);
+    }
+    assert_eq!(friends.unmeant(), vec![pod(3)]);
+    friends.stated(pod(1), pod(3), false);
+    assert!(friends.unmeant().is_empty());
+}
+
+fn befriend_by_asking(friends: &mut Friends, seed: u8) {
+    assert!(friends.asking(&candidate(seed), NOW));
+    assert!(friends.gained(&candidate(seed), NOW));
 }
