@@ -2,6 +2,7 @@
 //!
 //! [`crate::serve`] prepares what a pod is made from ([`Parts`]) and says when to stop; everything between is here.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use seedpod_actors::accounts::messages::Secret;
 use seedpod_actors::accounts::{self, AccountsActor, FirstUser};
 use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
 use seedpod_actors::catalog::{CatalogActor, CatalogMetrics};
-use seedpod_actors::friends::{FriendsActor, FriendsMetrics, FriendsOptions, Policy};
+use seedpod_actors::friends::{self, FriendsActor, FriendsMetrics, FriendsOptions, Policy};
 use seedpod_actors::library::messages::CatalogReplayed;
 use seedpod_actors::library::{LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools};
 use seedpod_actors::search::SearchActor;
@@ -69,7 +70,6 @@ pub struct Parts {
 }
 
 /// The login made at the very first start, to be printed once and kept nowhere.
-#[derive(Debug)]
 pub struct FirstLogin {
     /// The administrator's name.
     pub username: String,
@@ -78,7 +78,6 @@ pub struct FirstLogin {
 }
 
 /// A running pod.
-#[derive(Debug)]
 pub struct Pod {
     url: String,
     first_login: Option<FirstLogin>,
@@ -88,6 +87,17 @@ pub struct Pod {
     driver: JoinHandle<()>,
     web: JoinHandle<()>,
     stop_web: oneshot::Sender<()>,
+    /// An actor ends when its last address goes, and must not before it is told to.
+    rooms: Rooms,
+}
+
+impl fmt::Debug for Pod {
+    /// Leaves out the first login: what is printed for debugging ends in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pod")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pod {
@@ -121,6 +131,7 @@ impl Pod {
         self.swarm.shutdown().await;
         let driver = self.driver.await.context("the swarm");
         let late = self.supervisor.shutdown(ROOMS_PATIENCE).await;
+        drop(self.rooms);
         self.store.close().await;
         web.and(driver)?;
         if late.is_empty() {
@@ -199,14 +210,9 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
             ..TrackerConfig::default()
         };
         supervisor.supervise("tracker", RESTART_DELAY, move |lifeline| {
-            let tracker = TrackerActor::new(config.clone(), metrics.clone())
+            TrackerActor::new(config.clone(), metrics.clone())
                 .with_lifeline(lifeline)
-                .start();
-            let recipient: Recipient<Changed> = tracker.clone().recipient();
-            // Self-ordering: the catalog subscribes it before it replays, so nothing falls between.
-            catalog.do_send(Subscribe(recipient.clone()));
-            catalog.do_send(Replay { to: recipient });
-            tracker
+                .follow(&catalog)
         })
     };
     let seeder = {
@@ -242,6 +248,11 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     .or_exit(Exit::Config)?
     .start();
     follow(&catalog, friends.clone().recipient()).await?;
+    friends
+        .send(friends::messages::CatalogReplayed)
+        .await
+        .context("the friend list")?
+        .or_exit(Exit::Config)?;
     swarm
         .subscribe(Subscribers {
             envelopes: catalog.clone().recipient(),
@@ -263,7 +274,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         supervisor: supervisor.clone(),
     };
     let site = Site::new(
-        rooms,
+        rooms.clone(),
         site_options(&settings, &url, me, card),
         web_metrics,
         Arc::new(registry),
@@ -291,6 +302,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         driver,
         web,
         stop_web,
+        rooms,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use seedpod_protocol::tracker::ClientMessage;
@@ -17,7 +17,8 @@ use super::messages::{
 use super::metrics::TrackerMetrics;
 use super::state::{Effect, Tracker, TrackerConfig};
 use super::stats::{Stats, Totals};
-use crate::catalog::messages::Changed;
+use crate::catalog::CatalogActor;
+use crate::catalog::messages::{Changed, Replay, Subscribe};
 use crate::supervise::Lifeline;
 
 /// How many messages wait for the tracker before senders wait themselves.
@@ -49,6 +50,16 @@ impl TrackerActor {
             admission: Admission::default(),
             _lifeline: None,
         }
+    }
+
+    /// Starts the tracker and lets it follow a catalog: what it holds, and every change after it. The catalog subscribes
+    /// before it replays, so nothing falls between, after a restart no less than at the first start.
+    pub fn follow(self, catalog: &Addr<CatalogActor>) -> Addr<Self> {
+        let tracker = self.start();
+        let recipient: Recipient<Changed> = tracker.clone().recipient();
+        catalog.do_send(Subscribe(recipient.clone()));
+        catalog.do_send(Replay { to: recipient });
+        tracker
     }
 
     /// The same tracker, whose end is noticed.
@@ -192,7 +203,6 @@ mod tests {
 
     use std::net::{IpAddr, Ipv4Addr};
 
-    use actix::Addr;
     use prometheus_client::registry::Registry;
     use seedpod_protocol::ids::InfoHash;
     use serde_json::{Value, json};
