@@ -12,4 +12,6 @@ pub mod seeder;
 pub mod store;
 pub mod supervise;
 pub mod swarm;
+#[cfg(test)]
+mod testing;
 pub mod tracker;

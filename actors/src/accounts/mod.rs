@@ -14,5 +14,7 @@ pub mod messages;
 mod passwords;
 mod records;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{AccountsActor, FirstStart, FirstUser, open};

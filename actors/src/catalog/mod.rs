@@ -16,5 +16,7 @@ pub mod catchup;
 pub mod messages;
 mod records;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{CatalogActor, CatalogMetrics};

@@ -22,6 +22,8 @@ pub mod stats;
 
 mod admission;
 mod swarm;
+#[cfg(test)]
+mod tests;
 
 pub use actor::TrackerActor;
 pub use metrics::TrackerMetrics;

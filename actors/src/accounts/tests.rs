@@ -1,0 +1,134 @@
+//! Users and sessions on a real disk.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use actix::prelude::*;
+
+use super::messages::{
+    AccountsError, Authenticate, CreateChannel, GetOAuthClient, Login, Logout, Refresh, Secret, Tokens,
+};
+use super::{AccountsActor, FirstUser};
+use crate::testing::{Base, run};
+
+async fn open(base: &Base) -> (Addr<AccountsActor>, super::FirstStart) {
+    let first = FirstUser {
+        username: "root".to_owned(),
+        email: None,
+        password: Some(Secret("test1".to_owned())),
+    };
+    let lifeline = base.supervisor.lifeline("accounts");
+    let opened = super::open(
+        base.id(),
+        first,
+        base.store.clone(),
+        base.catalog.clone(),
+        lifeline,
+    )
+    .await;
+    let (actor, first_start) = opened.unwrap();
+    (actor.start(), first_start)
+}
+
+async fn log_in(accounts: &Addr<AccountsActor>, password: &str) -> Result<Tokens, AccountsError> {
+    let login = Login {
+        username: "root".to_owned(),
+        password: Secret(password.to_owned()),
+    };
+    accounts.send(login).await.unwrap().map(|(tokens, _)| tokens)
+}
+
+async fn knows(accounts: &Addr<AccountsActor>, tokens: &Tokens) -> bool {
+    let access = Authenticate(tokens.access.clone());
+    accounts.send(access).await.unwrap().is_ok()
+}
+
+fn channel(name: &str) -> CreateChannel {
+    CreateChannel {
+        username: "root".to_owned(),
+        name: name.to_owned(),
+        display_name: "A channel".to_owned(),
+        description: None,
+    }
+}
+
+#[test]
+fn sessions_and_channels_survive_reopening() {
+    run(async {
+        let base = Base::open(1).await;
+        let (accounts, first) = open(&base).await;
+        assert!(first.made_root && first.made_up.is_none());
+        assert!(matches!(
+            log_in(&accounts, "test2").await,
+            Err(AccountsError::WrongCredentials)
+        ));
+        let [kept, traded, ended] = [
+            log_in(&accounts, "test1").await.unwrap(),
+            log_in(&accounts, "test1").await.unwrap(),
+            log_in(&accounts, "test1").await.unwrap(),
+        ];
+        let (fresh, _) = accounts
+            .send(Refresh(traded.refresh.clone()))
+            .await
+            .unwrap()
+            .unwrap();
+        accounts
+            .send(Logout(ended.access.clone()))
+            .await
+            .unwrap()
+            .unwrap();
+        // Both on their way at once: neither may forget the other.
+        let (one, two) = futures::join!(accounts.send(channel("one")), accounts.send(channel("two")));
+        let (one, two) = (one.unwrap().unwrap(), two.unwrap().unwrap());
+        let client = accounts.send(GetOAuthClient).await.unwrap();
+
+        let base = Base::open_in(1, base.die().await).await;
+        let (accounts, first) = open(&base).await;
+        assert!(!first.made_root);
+        assert_eq!(accounts.send(GetOAuthClient).await.unwrap().secret, client.secret);
+        assert!(knows(&accounts, &kept).await && knows(&accounts, &fresh).await);
+        assert!(!knows(&accounts, &traded).await && !knows(&accounts, &ended).await);
+        let user = accounts
+            .send(Authenticate(kept.access.clone()))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(user.channels.len(), 3, "the first one, and two made at once");
+        assert!(base.holds(&one).await && base.holds(&two).await);
+        assert!(matches!(
+            accounts.send(channel("one")).await.unwrap(),
+            Err(AccountsError::ChannelTaken(_))
+        ));
+        assert!(log_in(&accounts, "test1").await.is_ok());
+    });
+}
+
+#[test]
+fn what_the_disk_refuses_never_happened() {
+    run(async {
+        let base = Base::open(1).await;
+        let (accounts, _) = open(&base).await;
+        let tokens = log_in(&accounts, "test1").await.unwrap();
+        base.store.close().await;
+        assert!(log_in(&accounts, "test1").await.is_err());
+        assert!(
+            accounts
+                .send(Logout(tokens.access.clone()))
+                .await
+                .unwrap()
+                .is_err()
+        );
+        assert!(
+            accounts
+                .send(Refresh(tokens.refresh.clone()))
+                .await
+                .unwrap()
+                .is_err()
+        );
+        assert!(knows(&accounts, &tokens).await);
+        for _ in 0..2 {
+            let refused = accounts.send(channel("one")).await.unwrap();
+            assert!(matches!(refused, Err(AccountsError::Store(_))), "{refused:?}");
+        }
+        let user = accounts.send(Authenticate(tokens.access)).await.unwrap().unwrap();
+        assert_eq!(user.channels.len(), 1);
+    });
+}
