@@ -4,29 +4,24 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use actix::prelude::*;
-use futures::future::join_all;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use seedpod_protocol::digest::StateDigest;
 use seedpod_protocol::envelope::{Draft, Epoch, Kind, RegisterKey, Stamp, State, Verified, register_key};
-use seedpod_protocol::ids::{ContentHash, ObjectId, PodId, Timestamp};
+use seedpod_protocol::ids::{ObjectId, PodId};
 use seedpod_protocol::keys::PodKey;
-use seedpod_protocol::limits;
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::AuthorRoot;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::CatalogMetrics;
+use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_page, wait};
 use super::catchup::{self, CatchUp, CatchUpError, CaughtUp, Compare, Difference, Exhausted, MAX_EXHAUSTED};
 use super::messages::{
-    Admit, CatalogPage, Change, Changed, Expel, GetDigest, GetEnvelope, GetPage, GetRoots, HeldRecord,
-    KeepAuthors, Part, Publish, PublishError, Receive, Replay, Subscribe,
+    Admit, CatalogPage, Change, Changed, Expel, GetDigest, GetEnvelope, GetPage, GetRoots, KeepAuthors, Part,
+    Publish, PublishError, Receive, Replay, Subscribe,
 };
 use super::records::{StoredRecord, row_key};
-use super::state::{Catalog, Head, Outcome, PAGE_RECORDS};
+use super::state::{Catalog, Outcome};
 use crate::clock;
 use crate::store::{Store, StoreError, Transaction, tables};
 use crate::supervise::Lifeline;
@@ -35,93 +30,30 @@ use crate::swarm::{EnvelopeArrived, Swarm, Topic};
 /// Messages that may wait. Envelopes that find it full are dropped and come back by catch-up.
 const MAILBOX: usize = 1024;
 
-/// Bytes of rows from which a batch is followed by a new one; the store takes 16 MiB in one transaction.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-
 /// Bytes of rows that may wait for the disk before gossip is dropped; it comes back by catch-up.
 const WAITING_BYTES: usize = 32 * 1024 * 1024;
 
-/// What the key of a row and its form in the journal add to its value, in bytes, at most.
-const ROW_OVERHEAD: usize = 2 * PodId::LEN + 16;
-
-/// How many changes go into one message when everything held is replayed.
-const REPLAY_PAGE: usize = 256;
-
 /// The actor that owns the catalog.
 pub struct CatalogActor {
-    key: PodKey,
-    state: Catalog,
-    store: Store,
-    swarm: Swarm,
-    subscribers: Vec<Recipient<Changed>>,
-    metrics: CatalogMetrics,
+    pub(super) key: PodKey,
+    pub(super) state: Catalog,
+    pub(super) store: Store,
+    pub(super) swarm: Swarm,
+    pub(super) subscribers: Vec<Recipient<Changed>>,
+    pub(super) metrics: CatalogMetrics,
     /// What waits for the disk while an earlier batch is being written, oldest first.
-    pending: VecDeque<Batch>,
+    pub(super) pending: VecDeque<Batch>,
     /// What the batch that is being written will tell.
-    telling: Arc<Vec<Change>>,
+    pub(super) telling: Arc<Vec<Change>>,
     /// A batch is being written, or everything held is being replayed: one at a time, so that all hear in order.
-    busy: bool,
-    replays: VecDeque<Replaying>,
+    pub(super) busy: bool,
+    pub(super) replays: VecDeque<Replaying>,
     exhausted: Exhausted,
     /// The last own record that was held when this pod started, and the friends who were asked since for later ones.
     /// If this pod was restored from an old copy, they hold what it signed after the copy was made.
     held_at_start: Option<Stamp>,
-    looked_back: HashSet<PodId>,
+    pub(super) looked_back: HashSet<PodId>,
     _lifeline: Lifeline,
-}
-
-/// Writes that go to disk together, and who is told afterwards.
-#[derive(Default)]
-struct Batch {
-    transaction: Transaction,
-    bytes: usize,
-    changes: Vec<Change>,
-    gossip: Vec<(Topic, Verified<Record>)>,
-    answers: Vec<oneshot::Sender<Result<(), Arc<StoreError>>>>,
-}
-
-/// Somebody who waits for everything held.
-struct Replaying {
-    to: Recipient<Changed>,
-    answer: oneshot::Sender<Result<(), Arc<StoreError>>>,
-}
-
-/// Counters of the catalog.
-#[derive(Debug, Clone, Default)]
-pub struct CatalogMetrics {
-    offered: Family<OutcomeLabel, Counter>,
-    records: Gauge,
-    authors: Gauge,
-    equivocators: Gauge,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-impl CatalogMetrics {
-    /// Registers the counters.
-    pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "seedpod_catalog_offered",
-            "Verified envelopes offered to the catalog, by what became of them",
-            metrics.offered.clone(),
-        );
-        registry.register("seedpod_catalog_records", "Records held", metrics.records.clone());
-        registry.register(
-            "seedpod_catalog_authors",
-            "Authors admitted, this pod included",
-            metrics.authors.clone(),
-        );
-        registry.register(
-            "seedpod_catalog_equivocators",
-            "Authors that signed two envelopes under one stamp",
-            metrics.equivocators.clone(),
-        );
-        metrics
-    }
 }
 
 impl CatalogActor {
@@ -193,10 +125,7 @@ impl CatalogActor {
             Outcome::NotAdmitted => "not_admitted",
             Outcome::Frozen => "frozen",
         };
-        self.metrics
-            .offered
-            .get_or_create(&OutcomeLabel { outcome: label })
-            .inc();
+        self.metrics.offered(label);
         let signed_now = self.unsettled_own(epoch);
         if let Outcome::Applied(head) = outcome {
             self.put(head, record, via);
@@ -241,170 +170,6 @@ impl CatalogActor {
         keys.iter().filter_map(read).collect()
     }
 
-    /// The newest head of a register among those that are not on disk yet.
-    fn unwritten(&self, author: &PodId, key: &RegisterKey) -> Option<Verified<Record>> {
-        let waiting = self
-            .pending
-            .iter()
-            .rev()
-            .flat_map(|batch| batch.changes.iter().rev());
-        waiting
-            .chain(self.telling.iter().rev())
-            .find_map(|change| match change {
-                Change::Head(held)
-                    if held.record.header().author == *author && held.record.header().key() == *key =>
-                {
-                    Some(held.record.clone())
-                }
-                _ => None,
-            })
-    }
-
-    /// Puts a new head into the next batch.
-    fn put(&mut self, head: Head, record: Verified<Record>, via: PodId) {
-        let header = *record.header();
-        let row = StoredRecord::encode(head.number, head.received_s, &via, record.bytes());
-        let batch = self.batch(row.len() + ROW_OVERHEAD);
-        batch
-            .transaction
-            .put(tables::RECORDS, row_key(&header.author, &header.key()), row);
-        batch.changes.push(Change::Head(held(&head, record, via)));
-    }
-
-    /// The batch that takes some more bytes of rows.
-    fn batch(&mut self, bytes: usize) -> &mut Batch {
-        let full = |batch: &Batch| batch.bytes > 0 && batch.bytes + bytes > BATCH_BYTES;
-        if self.pending.back().is_none_or(full) {
-            self.pending.push_back(Batch::default());
-        }
-        let last = self.pending.len() - 1;
-        let batch = &mut self.pending[last];
-        batch.bytes += bytes;
-        batch
-    }
-
-    fn waiting_bytes(&self) -> usize {
-        self.pending.iter().map(|batch| batch.bytes).sum()
-    }
-
-    /// Forgets an author, in as many batches as it takes; the last one tells it.
-    fn expel(&mut self, author: PodId) {
-        self.looked_back.remove(&author);
-        for key in self.state.expel(author) {
-            self.batch(2 * ROW_OVERHEAD)
-                .transaction
-                .delete(tables::RECORDS, row_key(&author, &key));
-        }
-        self.batch(0).changes.push(Change::AuthorGone(author));
-    }
-
-    /// Adds the caller to the next batch and starts writing when nothing is being written.
-    fn written(&mut self, ctx: &mut Context<Self>) -> oneshot::Receiver<Result<(), Arc<StoreError>>> {
-        let (answer, receiver) = oneshot::channel();
-        self.batch(0).answers.push(answer);
-        self.go_on(ctx);
-        receiver
-    }
-
-    /// Begins the next replay or batch; they never overlap, so subscribers hear of changes in their order.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        if self.busy {
-            return;
-        }
-        if let Some(Replaying { to, answer }) = self.replays.pop_front() {
-            self.busy = true;
-            let replay = replay(self.store.clone(), to);
-            ctx.spawn(replay.into_actor(self).map(|result, actor, ctx| {
-                if let Err(error) = &result {
-                    error!(%error, "what the catalog holds could not be replayed");
-                }
-                // Whoever asked may have asked without waiting.
-                let _ = answer.send(result);
-                actor.busy = false;
-                actor.go_on(ctx);
-            }));
-        } else if let Some(batch) = self.pending.pop_front() {
-            self.busy = true;
-            self.write(batch, ctx);
-        }
-    }
-
-    fn write(&mut self, batch: Batch, ctx: &mut Context<Self>) {
-        self.subscribers.retain(Recipient::connected);
-        let Batch {
-            transaction,
-            bytes: _,
-            changes,
-            gossip,
-            answers,
-        } = batch;
-        let changes = Arc::new(changes);
-        self.telling = Arc::clone(&changes);
-        let (store, swarm, subscribers) = (self.store.clone(), self.swarm.clone(), self.subscribers.clone());
-        let work = async move {
-            let result = store.commit(transaction).await.map_err(Arc::new);
-            if result.is_ok() && !changes.is_empty() {
-                let changed = Changed { changes };
-                // Subscribers only take note; one that is gone is its supervisor's business.
-                join_all(
-                    subscribers
-                        .iter()
-                        .map(|subscriber| subscriber.send(changed.clone())),
-                )
-                .await;
-            }
-            let failed = result.is_err();
-            for answer in answers {
-                let _ = answer.send(result.clone());
-            }
-            if !failed {
-                for (topic, record) in gossip {
-                    swarm.gossip(topic, record).await;
-                }
-            }
-            failed
-        };
-        ctx.spawn(work.into_actor(self).map(|failed, actor, ctx| {
-            actor.busy = false;
-            actor.telling = Arc::default();
-            if failed {
-                actor.forget_unwritten();
-            }
-            actor.show_size();
-            actor.go_on(ctx);
-        }));
-    }
-
-    fn show_size(&self) {
-        let show = |gauge: &Gauge, count: usize| {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        };
-        let (records, authors) = self.state.size();
-        show(&self.metrics.records, records);
-        show(&self.metrics.authors, authors);
-        show(&self.metrics.equivocators, self.state.equivocators());
-    }
-
-    /// A batch did not reach the disk: what it changed in memory, and what was built on it, never happened.
-    fn forget_unwritten(&mut self) {
-        let admitted: Vec<PodId> = self.state.authors().collect();
-        match load(&self.store, self.key.id(), self.state.epoch()) {
-            Ok(mut state) => {
-                for author in admitted {
-                    state.admit(author);
-                }
-                state.resume_stamps(&self.state);
-                self.state = state;
-            }
-            Err(error) => error!(%error, "cannot read the records back after a failed write"),
-        }
-        let failed = Arc::new(StoreError::Failed("an earlier write failed".into()));
-        let answers = std::mem::take(&mut self.pending).into_iter();
-        for answer in answers.flat_map(|batch| batch.answers) {
-            let _ = answer.send(Err(Arc::clone(&failed)));
-        }
-    }
-
     fn read(&self, author: &PodId, key: &RegisterKey) -> Option<StoredRecord> {
         let row = self.store.get(tables::RECORDS, &row_key(author, key)).ok()??;
         StoredRecord::decode(&row).ok()
@@ -417,27 +182,6 @@ fn topic_of(kind: Kind) -> Topic {
         Kind::FRIENDSHIP => Topic::Friends,
         _ => Topic::Catalog,
     }
-}
-
-fn held(head: &Head, record: Verified<Record>, via: PodId) -> HeldRecord {
-    HeldRecord {
-        record,
-        number: u64::from(head.number),
-        received_at: head.received_at(),
-        via,
-    }
-}
-
-/// Reads every head back. Blocking.
-fn load(store: &Store, me: PodId, epoch: Epoch) -> Result<Catalog, StoreError> {
-    let mut state = Catalog::new(me, epoch);
-    for row in store.scan_prefix(tables::RECORDS, &[]) {
-        let (_, value) = row?;
-        let stored = StoredRecord::decode(&value).map_err(|error| StoreError::Row(error.to_string()))?;
-        let hash = ContentHash::of(stored.envelope.bytes());
-        state.restore(stored.envelope.header(), hash, stored.number, stored.received_s);
-    }
-    Ok(state)
 }
 
 impl Actor for CatalogActor {
@@ -541,12 +285,6 @@ impl CatalogActor {
     }
 }
 
-async fn wait(written: oneshot::Receiver<Result<(), Arc<StoreError>>>) -> Result<(), Arc<StoreError>> {
-    written
-        .await
-        .unwrap_or_else(|_| Err(Arc::new(StoreError::Closed)))
-}
-
 impl Handler<Receive> for CatalogActor {
     type Result = ResponseFuture<Result<usize, Arc<StoreError>>>;
 
@@ -566,10 +304,7 @@ impl Handler<EnvelopeArrived> for CatalogActor {
 
     fn handle(&mut self, arrived: EnvelopeArrived, ctx: &mut Context<Self>) {
         if self.waiting_bytes() > WAITING_BYTES {
-            self.metrics
-                .offered
-                .get_or_create(&OutcomeLabel { outcome: "dropped" })
-                .inc();
+            self.metrics.offered("dropped");
         } else if self.apply(arrived.envelope, arrived.from) {
             // Nobody waits for the answer: gossip is a hint.
             drop(self.written(ctx));
@@ -627,30 +362,6 @@ impl Handler<GetPage> for CatalogActor {
     }
 }
 
-/// Reads the rows of some registers until a page is full. Blocking.
-fn read_page(store: &Store, author: &PodId, keys: &[RegisterKey]) -> Result<CatalogPage, StoreError> {
-    let mut page = CatalogPage {
-        more: keys.len() == PAGE_RECORDS,
-        ..CatalogPage::default()
-    };
-    let mut size = 0;
-    for key in keys {
-        // A head whose batch is still being written has no row yet; it will be asked for again.
-        let Some(row) = store.get(tables::RECORDS, &row_key(author, key))? else {
-            continue;
-        };
-        let stored = StoredRecord::decode(&row).map_err(|error| StoreError::Row(error.to_string()))?;
-        let bytes = stored.envelope.bytes().to_vec();
-        if size + bytes.len() > limits::PAGE_TARGET && !page.envelopes.is_empty() {
-            page.more = true;
-            break;
-        }
-        size += bytes.len();
-        page.envelopes.push(bytes);
-    }
-    Ok(page)
-}
-
 impl Handler<GetEnvelope> for CatalogActor {
     type Result = Option<Vec<u8>>;
 
@@ -681,47 +392,6 @@ impl Handler<Replay> for CatalogActor {
         self.go_on(ctx);
         Box::pin(wait(replayed))
     }
-}
-
-async fn replay(store: Store, to: Recipient<Changed>) -> Result<(), Arc<StoreError>> {
-    let (pages, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(2);
-    let reading = tokio::task::spawn_blocking(move || read_all(&store, &pages));
-    while let Some(changes) = receiver.recv().await {
-        let changes = Arc::new(changes);
-        if to.send(Changed { changes }).await.is_err() {
-            break;
-        }
-    }
-    drop(receiver);
-    reading
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Index("reading the records panicked".to_owned())))
-        .map_err(Arc::new)
-}
-
-/// Hands every record held to `pages`. Blocking; stops quietly when the receiver is gone.
-fn read_all(store: &Store, pages: &tokio::sync::mpsc::Sender<Vec<Change>>) -> Result<(), StoreError> {
-    let mut changes = Vec::with_capacity(REPLAY_PAGE);
-    for row in store.scan_prefix(tables::RECORDS, &[]) {
-        let (_, value) = row?;
-        let stored = StoredRecord::decode(&value).map_err(|error| StoreError::Row(error.to_string()))?;
-        let received_at = Timestamp::from_millis(u64::from(stored.received_s) * 1000);
-        // It was verified before it was stored, and the journal's checksums vouch for the disk.
-        let Ok(record) = stored.envelope.reopen() else {
-            continue;
-        };
-        changes.push(Change::Head(HeldRecord {
-            record,
-            number: u64::from(stored.number),
-            received_at,
-            via: stored.via,
-        }));
-        if changes.len() == REPLAY_PAGE && pages.blocking_send(std::mem::take(&mut changes)).is_err() {
-            return Ok(());
-        }
-    }
-    let _ = pages.blocking_send(changes);
-    Ok(())
 }
 
 impl Handler<Compare> for CatalogActor {

@@ -11,8 +11,8 @@ use seedpod_protocol::requests::AuthorRoot;
 
 use super::catchup::Difference;
 
-/// Registers that one author may hold here. An author above it is frozen whole: what is held stays, nothing new
-/// comes in, and its root takes no part in digests.
+/// Registers that one author may hold here. An author with one more is frozen: what is held stays, no new register comes
+/// in, and its root takes no part in digests and comparisons. The one more is kept, so that it is frozen after a restart.
 pub(crate) const MAX_REGISTERS_PER_AUTHOR: usize = 200_000;
 
 /// How many stamps of one page are looked at; the bytes are capped by the shell.
@@ -26,6 +26,7 @@ pub(crate) struct Catalog {
     epoch: Epoch,
     last_seq: u64,
     last_number: u32,
+    max_registers: usize,
     /// Own registers signed since the start under an epoch that another start was found to have reached too.
     to_sign_again: BTreeSet<RegisterKey>,
 }
@@ -68,7 +69,6 @@ struct Author {
     heads: BTreeMap<RegisterKey, Head>,
     by_stamp: BTreeSet<(Stamp, RegisterKey)>,
     trie: Trie,
-    frozen: bool,
     equivocated: bool,
 }
 
@@ -95,6 +95,7 @@ impl Catalog {
             epoch,
             last_seq: 0,
             last_number: 0,
+            max_registers: MAX_REGISTERS_PER_AUTHOR,
             to_sign_again: BTreeSet::new(),
         }
     }
@@ -153,8 +154,7 @@ impl Catalog {
             head.number = held.number;
             head.received_s = held.received_s;
         } else {
-            if author.heads.len() >= MAX_REGISTERS_PER_AUTHOR {
-                author.frozen = true;
+            if author.heads.len() > self.max_registers {
                 return Outcome::Frozen;
             }
             self.last_number += 1;
@@ -210,7 +210,7 @@ impl Catalog {
     pub(crate) fn roots(&self) -> Vec<AuthorRoot> {
         self.authors
             .iter()
-            .filter(|(_, author)| !author.frozen)
+            .filter(|(_, author)| author.heads.len() <= self.max_registers)
             .map(|(id, author)| AuthorRoot {
                 author: *id,
                 root: author.trie.root(),
@@ -227,7 +227,10 @@ impl Catalog {
     /// Where a friend's roots differ from ours, and the last stamp held of those authors.
     pub(crate) fn differences(&self, theirs: Vec<AuthorRoot>) -> Vec<Difference> {
         let differs = |theirs: AuthorRoot| {
-            let author = self.authors.get(&theirs.author)?;
+            let author = self
+                .authors
+                .get(&theirs.author)
+                .filter(|author| author.heads.len() <= self.max_registers)?;
             let ours = author.trie.root();
             (ours != theirs.root).then(|| Difference {
                 theirs,

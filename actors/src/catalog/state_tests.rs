@@ -209,6 +209,59 @@ fn restoring_rows_gives_the_same_catalog() {
     assert_eq!(again.digest(), catalog.digest());
 }
 
+#[test]
+fn an_author_with_too_many_registers_is_frozen_before_and_after_a_restart() {
+    let (mut catalog, author) = (catalog(), key(2));
+    catalog.max_registers = 3;
+    catalog.admit(author.id());
+    let records: Vec<_> = (1..6)
+        .map(|n| record(&author, n, State::Live, stamp(1, u64::from(n))))
+        .collect();
+    let mut again = super::Catalog::new(key(1).id(), epoch(10, 10));
+    again.max_registers = 3;
+    for record in &records[..4] {
+        let Outcome::Applied(head) = offer(&mut catalog, record) else {
+            panic!("the last of these freezes")
+        };
+        again.restore(record.header(), record.hash(), head.number, head.received_s);
+    }
+    let theirs = AuthorRoot {
+        author: author.id(),
+        root: ContentHash::of(b"more"),
+        records: 9,
+    };
+    for mut frozen in [catalog, again] {
+        assert_eq!(offer(&mut frozen, &records[4]), Outcome::Frozen);
+        assert_eq!(frozen.roots().len(), 1, "this pod's own");
+        assert!(
+            frozen.differences(vec![theirs]).is_empty(),
+            "asking would bring nothing, again and again"
+        );
+    }
+}
+
+#[test]
+fn what_this_run_signed_is_to_be_signed_again_once() {
+    let mut catalog = catalog();
+    let me = key(1);
+    let before = record(&me, 1, State::Live, stamp(3, 1));
+    let now = record(&me, 2, State::Live, catalog.next_stamp());
+    for record in [&before, &now] {
+        offer(&mut catalog, record);
+    }
+    assert!(catalog.take_to_sign_again().is_empty());
+    // Stale, for what it is about was removed: the start it is from is noticed all the same.
+    let removed = record(&me, 5, State::Removed, stamp(3, 2));
+    offer(&mut catalog, &removed);
+    assert_eq!(
+        offer(&mut catalog, &record(&me, 5, State::Live, stamp(40, 1))),
+        Outcome::Stale
+    );
+    assert_eq!(catalog.take_to_sign_again(), BTreeSet::from([now.header().key()]));
+    assert!(catalog.take_to_sign_again().is_empty());
+    assert_eq!(catalog.next_stamp().epoch.counter, 41);
+}
+
 proptest! {
     /// Order, duplication and loss followed by another try make no difference.
     #[test]

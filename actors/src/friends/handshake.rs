@@ -1,12 +1,11 @@
-//! Speaking with other pods: beginning and ending friendships.
+//! Speaking with other pods: beginning friendships.
 //!
 //! Each step that changes the list is one message to the actor; between the steps the world may have moved, so every
 //! step looks again. What is signed is on disk, together with the entry it belongs to, before the other side sees it.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use actix::prelude::*;
-use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use seedpod_protocol::envelope::{Envelope, Kind, State, Verified};
 use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
@@ -19,12 +18,15 @@ use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHos
 use super::records;
 use super::rounds::SyncNow;
 use super::state::{Answer, Candidate, Friends};
-use crate::catalog::messages::{Admit, GetEnvelope, KeepAuthors, Part, Publish, PublishError, Receive};
+use crate::catalog::messages::{Admit, GetEnvelope, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
 use crate::swarm::Friend;
 
 /// Hosts and pods spoken with at once.
 const AT_ONCE: usize = 10;
+
+/// How long making a friend waits for the first comparison of catalogs.
+const FIRST_COMPARISON: Duration = Duration::from_secs(15);
 
 /// Speaks for the friend list; cheap to clone.
 #[derive(Clone)]
@@ -172,8 +174,11 @@ impl Diplomat {
                 let theirs = yes_of(candidate.pod, self.links.me, friendship).map_err(Refused::No)?;
                 let agreed = self.both_agree(candidate.clone(), theirs).await;
                 agreed.map_err(|error| Refused::No(error.to_string()))?;
-                // Whoever made a friend wants to see its videos: the answer waits for the first comparison.
-                self.sync_now(candidate.pod).await;
+                // Whoever made a friend wants to see its videos: the answer waits for the first comparison, though not
+                // for ever, which the friend could make it last. It goes on beside us.
+                let (diplomat, pod) = (self.clone(), candidate.pod);
+                let comparing = actix::spawn(async move { diplomat.sync_now(pod).await });
+                let _ = tokio::time::timeout(FIRST_COMPARISON, comparing).await;
                 Ok(())
             }
             Response::Refused {
@@ -252,7 +257,7 @@ impl Diplomat {
     }
 
     /// What a pod's register about us says, if we hold one.
-    async fn says_yes(&self, pod: PodId) -> Option<bool> {
+    pub(super) async fn says_yes(&self, pod: PodId) -> Option<bool> {
         let about_us = GetEnvelope {
             author: pod,
             kind: Kind::FRIENDSHIP,
@@ -263,162 +268,11 @@ impl Diplomat {
         Some(envelope.header().state == State::Live)
     }
 
-    /// Ends friendships: signs our no, lets their records go, and tells those who can be reached. The entries move to
-    /// `phase`, or are forgotten; one whose no could not be written stays as it was.
-    pub(super) async fn part(&self, pods: &[PodId], phase: Option<Phase>) -> Result<(), FriendsError> {
-        let mut noes = Vec::new();
-        let mut failed = None;
-        for &pod in pods {
-            let end = move |friends: &mut Friends, now| match phase {
-                Some(phase) => friends.ended(&pod, phase, None, now),
-                None => friends.forget(&pod),
-            };
-            match self.end(pod, |_| true, end).await {
-                Ok(Some((candidate, no))) => {
-                    info!(pod = %pod.short(), host = %candidate.host, "friendship ended");
-                    noes.push((candidate, no));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        self.tell_swarm().await?;
-        join_all(noes.iter().map(|(candidate, no)| self.tell(candidate, no))).await;
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Forgets an entry; one that our yes stands with is parted from first.
-    pub(super) async fn drop_entry(&self, pod: PodId) -> Result<(), FriendsError> {
-        let dropped = self
-            .with(move |friends, _| {
-                let free = !friends.is_bound(&pod);
-                if free {
-                    friends.forget(&pod);
-                }
-                free
-            })
-            .await?;
-        if dropped {
-            self.save(pod).await;
-            return Ok(());
-        }
-        self.part(&[pod], None).await
-    }
-
-    /// Wants nothing to do with a pod any more.
-    pub(super) async fn block(&self, pod: PodId) -> Result<(), FriendsError> {
-        let blocked = self
-            .with(move |friends, now| {
-                let free = !friends.is_bound(&pod);
-                if free {
-                    friends.ended(&pod, Phase::Blocked, None, now);
-                }
-                free
-            })
-            .await?;
-        if blocked {
-            self.save(pod).await;
-            return Ok(());
-        }
-        self.part(&[pod], Some(Phase::Blocked)).await
-    }
-
-    /// The other side signed a no: so do we, and its records leave.
-    pub(super) async fn they_ended(&self, pod: PodId) -> Result<(), FriendsError> {
-        if self.says_yes(pod).await != Some(false) {
-            // It said yes again before we came to it.
-            return Ok(());
-        }
-        let end = move |friends: &mut Friends, now| {
-            let trouble = Some("they ended the friendship".to_owned());
-            friends.ended(&pod, Phase::EndedByThem, trouble, now);
-        };
-        let ended = self.end(pod, |phase| phase == Phase::Friends, end).await?;
-        let Some((candidate, _)) = ended else {
-            return Ok(());
-        };
-        info!(pod = %pod.short(), host = %candidate.host, "friendship ended by them");
-        self.tell_swarm().await
-    }
-
-    /// Moves an entry, if it is in one of the phases meant, and lets the pod go. When that could not be written the entry
-    /// goes back.
-    async fn end(
-        &self,
-        pod: PodId,
-        meant: impl FnOnce(Phase) -> bool + Send + 'static,
-        end: impl FnOnce(&mut Friends, Timestamp) + Send + 'static,
-    ) -> Result<Option<(Candidate, Verified<Record>)>, FriendsError> {
-        let ended = self
-            .with(move |friends, now| {
-                let before = friends.get(&pod).filter(|entry| meant(entry.phase))?.clone();
-                let candidate = candidate_of(friends, &pod)?;
-                end(friends, now);
-                Some((candidate, before))
-            })
-            .await?;
-        let Some((candidate, before)) = ended else {
-            return Ok(None);
-        };
-        match self.let_go(&candidate).await {
-            Ok(no) => Ok(Some((candidate, no))),
-            Err(error) => {
-                self.with(move |friends, _| friends.restore(pod, before)).await?;
-                Err(error)
-            }
-        }
-    }
-
-    /// Our no, the entry as it stands and the end of the pod's records, in one step.
-    async fn let_go(&self, candidate: &Candidate) -> Result<Verified<Record>, FriendsError> {
-        let _turn = self.links.writes.lock().await;
-        let part = Part {
-            author: candidate.pod,
-            saying: self.friendship(candidate, State::Withdrawn).await?,
-        };
-        signed(self.links.catalog.send(part).await)
-    }
-
     /// Our yes, and the entry as it stands.
     async fn say_yes(&self, candidate: &Candidate) -> Result<Verified<Record>, FriendsError> {
         let _turn = self.links.writes.lock().await;
         let publish = self.friendship(candidate, State::Live).await?;
         signed(self.links.catalog.send(publish).await)
-    }
-
-    /// After a start, when the list has heard what the catalog holds: finishes what the end of the last run cut short.
-    pub(super) async fn settle(&self) -> Result<(), FriendsError> {
-        let (friends, unmeant) = self
-            .with(|friends, _| {
-                let known: BTreeSet<PodId> = friends.in_phase(Phase::Friends).map(|(pod, _)| pod).collect();
-                (known, friends.unmeant())
-            })
-            .await?;
-        let gone = self
-            .links
-            .catalog
-            .send(KeepAuthors(friends))
-            .await
-            .map_err(stopped)?
-            .map_err(store)?;
-        if gone > 0 {
-            info!(gone, "records of pods that are no friends any more were deleted");
-        }
-        for pod in unmeant {
-            let candidate = self.with(move |friends, _| candidate_of(friends, &pod)).await?;
-            // Where it lives is forgotten, and a no needs no address.
-            let nowhere = Candidate {
-                pod,
-                host: String::new(),
-                url: String::new(),
-                addresses: Vec::new(),
-            };
-            self.let_go(&candidate.unwrap_or(nowhere)).await?;
-        }
-        Ok(())
     }
 
     /// Asks those again who had not answered when the last run ended.
@@ -439,23 +293,12 @@ impl Diplomat {
         Ok(())
     }
 
-    /// Sends an envelope to a pod at once; when it cannot be reached it learns by asking.
-    async fn tell(&self, to: &Candidate, envelope: &Verified<Record>) {
-        let request = Request::Tell {
-            envelopes: vec![envelope.bytes().to_vec()],
-        };
-        let told = self.links.swarm.request(to.pod, &to.addresses, request);
-        if let Ok(Err(error)) | Err(error) = tokio::time::timeout(self.links.farewell, told)
-            .await
-            .map(|told| told.map_err(text))
-            .map_err(text)
-        {
-            warn!(host = %to.host, %error, "could not be told; it learns when it asks");
-        }
-    }
-
     /// Our register about a pod, to be written together with its entry of the list.
-    async fn friendship(&self, candidate: &Candidate, state: State) -> Result<Publish, FriendsError> {
+    pub(super) async fn friendship(
+        &self,
+        candidate: &Candidate,
+        state: State,
+    ) -> Result<Publish, FriendsError> {
         let payload = if candidate.host.is_empty() {
             Record::Empty
         } else {
@@ -606,20 +449,20 @@ fn unexpected(response: &Response) -> String {
     }
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+pub(super) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn stopped(error: MailboxError) -> FriendsError {
+pub(super) fn stopped(error: MailboxError) -> FriendsError {
     FriendsError::Store(format!("this pod is stopping: {error}"))
 }
 
-fn signed(
+pub(super) fn signed(
     answer: Result<Result<Verified<Record>, PublishError>, MailboxError>,
 ) -> Result<Verified<Record>, FriendsError> {
     answer.map_err(stopped)?.map_err(store)
 }
 
-fn store(error: impl std::fmt::Display) -> FriendsError {
+pub(super) fn store(error: impl std::fmt::Display) -> FriendsError {
     FriendsError::Store(error.to_string())
 }

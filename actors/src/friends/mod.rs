@@ -20,11 +20,12 @@
 //! cut short all the same (a yes signed, the other's never stored) is settled at the next start.
 //!
 //! - [`state`] holds the list and decides: the majority rule, policies, scores. Pure.
-//! - [`handshake`] speaks with other pods; [`actor`] is the shell that rounds and requests arrive at.
+//! - [`handshake`] and [`farewell`] speak with other pods; [`actor`] is the shell that rounds and requests arrive at.
 //!
 //! The room does not speak HTTP: hosts are resolved by a `Recipient<ResolveHost>` given at construction.
 
 pub mod actor;
+mod farewell;
 mod handshake;
 pub mod messages;
 mod records;

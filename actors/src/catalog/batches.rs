@@ -1,0 +1,311 @@
+//! How the catalog meets the disk: batches of writes, replays and pages.
+//!
+//! One batch is written, or one replay told, at a time. A batch is told to subscribers after it is on the disk and
+//! before its callers are answered, so everybody hears of changes in their order and no answer comes too early. A batch
+//! that the disk refuses never happened, nor did what was built on it.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use futures::future::join_all;
+use seedpod_protocol::envelope::{Epoch, RegisterKey, Verified};
+use seedpod_protocol::ids::{ContentHash, PodId, Timestamp};
+use seedpod_protocol::limits;
+use seedpod_protocol::records::Record;
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::CatalogActor;
+use super::messages::{CatalogPage, Change, Changed, HeldRecord};
+use super::records::{StoredRecord, row_key};
+use super::state::{Catalog, Head, PAGE_RECORDS};
+use crate::store::{Store, StoreError, Transaction, tables};
+use crate::swarm::Topic;
+
+/// Bytes of rows from which a batch is followed by a new one; the store takes 16 MiB in one transaction.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the key of a row and its form in the journal add to its value, in bytes, at most.
+pub(super) const ROW_OVERHEAD: usize = 2 * PodId::LEN + 16;
+
+/// How many changes go into one message when everything held is replayed.
+const REPLAY_PAGE: usize = 256;
+
+/// Writes that go to disk together, and who is told afterwards.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) transaction: Transaction,
+    pub(super) bytes: usize,
+    pub(super) changes: Vec<Change>,
+    pub(super) gossip: Vec<(Topic, Verified<Record>)>,
+    pub(super) answers: Vec<oneshot::Sender<Result<(), Arc<StoreError>>>>,
+}
+
+/// Somebody who waits for everything held.
+pub(super) struct Replaying {
+    pub(super) to: Recipient<Changed>,
+    pub(super) answer: oneshot::Sender<Result<(), Arc<StoreError>>>,
+}
+
+impl CatalogActor {
+    /// The newest head of a register among those that are not on disk yet.
+    pub(super) fn unwritten(&self, author: &PodId, key: &RegisterKey) -> Option<Verified<Record>> {
+        let waiting = self
+            .pending
+            .iter()
+            .rev()
+            .flat_map(|batch| batch.changes.iter().rev());
+        waiting
+            .chain(self.telling.iter().rev())
+            .find_map(|change| match change {
+                Change::Head(held)
+                    if held.record.header().author == *author && held.record.header().key() == *key =>
+                {
+                    Some(held.record.clone())
+                }
+                _ => None,
+            })
+    }
+
+    /// Puts a new head into the next batch.
+    pub(super) fn put(&mut self, head: Head, record: Verified<Record>, via: PodId) {
+        let header = *record.header();
+        let row = StoredRecord::encode(head.number, head.received_s, &via, record.bytes());
+        let batch = self.batch(row.len() + ROW_OVERHEAD);
+        batch
+            .transaction
+            .put(tables::RECORDS, row_key(&header.author, &header.key()), row);
+        batch.changes.push(Change::Head(held(&head, record, via)));
+    }
+
+    /// The batch that takes some more bytes of rows.
+    pub(super) fn batch(&mut self, bytes: usize) -> &mut Batch {
+        let full = |batch: &Batch| batch.bytes > 0 && batch.bytes + bytes > BATCH_BYTES;
+        if self.pending.back().is_none_or(full) {
+            self.pending.push_back(Batch::default());
+        }
+        let last = self.pending.len() - 1;
+        let batch = &mut self.pending[last];
+        batch.bytes += bytes;
+        batch
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.pending.iter().map(|batch| batch.bytes).sum()
+    }
+
+    /// Forgets an author, in as many batches as it takes; the last one tells it.
+    pub(super) fn expel(&mut self, author: PodId) {
+        self.looked_back.remove(&author);
+        for key in self.state.expel(author) {
+            self.batch(2 * ROW_OVERHEAD)
+                .transaction
+                .delete(tables::RECORDS, row_key(&author, &key));
+        }
+        self.batch(0).changes.push(Change::AuthorGone(author));
+    }
+
+    /// Adds the caller to the next batch and starts writing when nothing is being written.
+    pub(super) fn written(
+        &mut self,
+        ctx: &mut Context<Self>,
+    ) -> oneshot::Receiver<Result<(), Arc<StoreError>>> {
+        let (answer, receiver) = oneshot::channel();
+        self.batch(0).answers.push(answer);
+        self.go_on(ctx);
+        receiver
+    }
+
+    /// Begins the next replay or batch; they never overlap, so subscribers hear of changes in their order.
+    pub(super) fn go_on(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            return;
+        }
+        if let Some(Replaying { to, answer }) = self.replays.pop_front() {
+            self.busy = true;
+            let replay = replay(self.store.clone(), to);
+            ctx.spawn(replay.into_actor(self).map(|result, actor, ctx| {
+                if let Err(error) = &result {
+                    error!(%error, "what the catalog holds could not be replayed");
+                }
+                // Whoever asked may have asked without waiting.
+                let _ = answer.send(result);
+                actor.busy = false;
+                actor.go_on(ctx);
+            }));
+        } else if let Some(batch) = self.pending.pop_front() {
+            self.busy = true;
+            self.write(batch, ctx);
+        }
+    }
+
+    fn write(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        self.subscribers.retain(Recipient::connected);
+        let Batch {
+            transaction,
+            bytes: _,
+            changes,
+            gossip,
+            answers,
+        } = batch;
+        let changes = Arc::new(changes);
+        self.telling = Arc::clone(&changes);
+        let (store, swarm, subscribers) = (self.store.clone(), self.swarm.clone(), self.subscribers.clone());
+        let work = async move {
+            let result = store.commit(transaction).await.map_err(Arc::new);
+            if result.is_ok() && !changes.is_empty() {
+                let changed = Changed { changes };
+                // Subscribers only take note; one that is gone is its supervisor's business.
+                join_all(
+                    subscribers
+                        .iter()
+                        .map(|subscriber| subscriber.send(changed.clone())),
+                )
+                .await;
+            }
+            let failed = result.is_err();
+            for answer in answers {
+                let _ = answer.send(result.clone());
+            }
+            if !failed {
+                for (topic, record) in gossip {
+                    swarm.gossip(topic, record).await;
+                }
+            }
+            failed
+        };
+        ctx.spawn(work.into_actor(self).map(|failed, actor, ctx| {
+            actor.busy = false;
+            actor.telling = Arc::default();
+            if failed {
+                actor.forget_unwritten();
+            }
+            actor.show_size();
+            actor.go_on(ctx);
+        }));
+    }
+
+    fn show_size(&self) {
+        let (records, authors) = self.state.size();
+        self.metrics.show(records, authors, self.state.equivocators());
+    }
+
+    /// A batch did not reach the disk: what it changed in memory, and what was built on it, never happened.
+    fn forget_unwritten(&mut self) {
+        let admitted: Vec<PodId> = self.state.authors().collect();
+        match load(&self.store, self.key.id(), self.state.epoch()) {
+            Ok(mut state) => {
+                for author in admitted {
+                    state.admit(author);
+                }
+                state.resume_stamps(&self.state);
+                self.state = state;
+            }
+            Err(error) => error!(%error, "cannot read the records back after a failed write"),
+        }
+        let failed = Arc::new(StoreError::Failed("an earlier write failed".into()));
+        let answers = std::mem::take(&mut self.pending).into_iter();
+        for answer in answers.flat_map(|batch| batch.answers) {
+            let _ = answer.send(Err(Arc::clone(&failed)));
+        }
+    }
+}
+
+fn held(head: &Head, record: Verified<Record>, via: PodId) -> HeldRecord {
+    HeldRecord {
+        record,
+        number: u64::from(head.number),
+        received_at: head.received_at(),
+        via,
+    }
+}
+
+/// Reads every head back. Blocking.
+pub(super) fn load(store: &Store, me: PodId, epoch: Epoch) -> Result<Catalog, StoreError> {
+    let mut state = Catalog::new(me, epoch);
+    for row in store.scan_prefix(tables::RECORDS, &[]) {
+        let (_, value) = row?;
+        let stored = StoredRecord::decode(&value).map_err(|error| StoreError::Row(error.to_string()))?;
+        let hash = ContentHash::of(stored.envelope.bytes());
+        state.restore(stored.envelope.header(), hash, stored.number, stored.received_s);
+    }
+    Ok(state)
+}
+
+/// The answer of whoever writes or replays.
+pub(super) async fn wait(
+    written: oneshot::Receiver<Result<(), Arc<StoreError>>>,
+) -> Result<(), Arc<StoreError>> {
+    written
+        .await
+        .unwrap_or_else(|_| Err(Arc::new(StoreError::Closed)))
+}
+
+/// Reads the rows of some registers until a page is full. Blocking.
+pub(super) fn read_page(
+    store: &Store,
+    author: &PodId,
+    keys: &[RegisterKey],
+) -> Result<CatalogPage, StoreError> {
+    let mut page = CatalogPage {
+        more: keys.len() == PAGE_RECORDS,
+        ..CatalogPage::default()
+    };
+    let mut size = 0;
+    for key in keys {
+        // A head whose batch is still being written has no row yet; it will be asked for again.
+        let Some(row) = store.get(tables::RECORDS, &row_key(author, key))? else {
+            continue;
+        };
+        let stored = StoredRecord::decode(&row).map_err(|error| StoreError::Row(error.to_string()))?;
+        let bytes = stored.envelope.bytes().to_vec();
+        if size + bytes.len() > limits::PAGE_TARGET && !page.envelopes.is_empty() {
+            page.more = true;
+            break;
+        }
+        size += bytes.len();
+        page.envelopes.push(bytes);
+    }
+    Ok(page)
+}
+
+async fn replay(store: Store, to: Recipient<Changed>) -> Result<(), Arc<StoreError>> {
+    let (pages, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(2);
+    let reading = tokio::task::spawn_blocking(move || read_all(&store, &pages));
+    while let Some(changes) = receiver.recv().await {
+        let changes = Arc::new(changes);
+        if to.send(Changed { changes }).await.is_err() {
+            break;
+        }
+    }
+    drop(receiver);
+    reading
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Index("reading the records panicked".to_owned())))
+        .map_err(Arc::new)
+}
+
+/// Hands every record held to `pages`. Blocking; stops quietly when the receiver is gone.
+fn read_all(store: &Store, pages: &tokio::sync::mpsc::Sender<Vec<Change>>) -> Result<(), StoreError> {
+    let mut changes = Vec::with_capacity(REPLAY_PAGE);
+    for row in store.scan_prefix(tables::RECORDS, &[]) {
+        let (_, value) = row?;
+        let stored = StoredRecord::decode(&value).map_err(|error| StoreError::Row(error.to_string()))?;
+        let received_at = Timestamp::from_millis(u64::from(stored.received_s) * 1000);
+        // It was verified before it was stored, and the journal's checksums vouch for the disk.
+        let Ok(record) = stored.envelope.reopen() else {
+            continue;
+        };
+        changes.push(Change::Head(HeldRecord {
+            record,
+            number: u64::from(stored.number),
+            received_at,
+            via: stored.via,
+        }));
+        if changes.len() == REPLAY_PAGE && pages.blocking_send(std::mem::take(&mut changes)).is_err() {
+            return Ok(());
+        }
+    }
+    let _ = pages.blocking_send(changes);
+    Ok(())
+}
