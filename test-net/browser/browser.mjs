@@ -60,11 +60,12 @@ export async function openPage(browser, options = {}) {
   return { context, page, hosts, complaints, sockets };
 }
 
-/** Lets the page's HTTP bring no more than so many bytes a second, as a thin line would. WebRTC is not slowed. */
+/** Lets the page's HTTP bring no more than so many bytes a second, as a thin line would. WebRTC is not slowed. Answers how to end it. */
 export async function slowDown({ context, page }, bytes) {
   const session = await context.newCDPSession(page);
   await session.send('Network.enable');
   await session.send('Network.emulateNetworkConditions', { offline: false, latency: 5, downloadThroughput: bytes, uploadThroughput: -1 });
+  return () => session.detach();
 }
 
 /** What the page's player says and shows. */

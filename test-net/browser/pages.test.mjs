@@ -29,7 +29,7 @@ before(async () => {
   clips = new Clips();
   // All clips first: while ffmpeg runs nothing here notices that a pod closed an idle connection.
   const files = Object.fromEntries(Object.entries(SCENES).map(([key, { source }]) => [key, clips.scene(key, source, 6)]));
-  const long = clips.weighty('long', LONG_EVENING);
+  const long = clips.weighty('long', LONG_EVENING, 8);
   [net, lonely, browser] = await Promise.all([startNet(3), startNet(1, { friends: false }), openBrowser()]);
   for (const [key, { pod, name, tags = [] }] of Object.entries(SCENES)) {
     const fields = { description: DESCRIPTION, category: '2', licence: '1', language: 'en' };
@@ -146,15 +146,16 @@ test('the watch page among viewers', async () => {
   try {
     const second = await watch(other);
     // A line on which other viewers make a difference.
-    await slowDown(second, 700_000);
+    const fast = await slowDown(second, 700_000);
     await second.page.goto(address);
     await start(second.page);
     await eventually('the second is served by the first and well inside the video', async () => {
       const { time, stats } = await playing(second.page);
-      return time > 3 && stats.fromPeers > 12_000_000;
+      return time > 2 && stats.fromPeers > 4_000_000;
     }, 60_000);
     await second.page.getByText('2 watching').waitFor();
     await look(second, 'watch-among-viewers', net.pods, { fullPage: false });
+    await fast();
     await eventually('what the first brought stays told after all is here', async () => (await playing(second.page)).stats.progress === 1);
     await second.page.getByText(/^1 viewer \d/).waitFor();
   } finally {
