@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix::prelude::*;
 use seedpod_protocol::envelope::{Draft, State, Verified};
@@ -11,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::messages::{Admit, Change, Changed, Expel, KeepAuthors, Part, Receive, Replay, Subscribe};
 use crate::catalog::messages::PublishError;
-use crate::store::tables;
-use crate::testing::{Base, key, profile, publish, run, stamp, thing};
+use crate::store::{Transaction, tables};
+use crate::testing::{Base, key, profile, publish, run, stamp, thing, until};
 
 /// Notes the state of each object in the order in which it hears; takes one message for each permit.
 #[derive(Clone)]
@@ -65,6 +66,19 @@ impl Handler<Changed> for Ear {
 
 fn signed(seed: u8, seq: u64, draft: Draft) -> Verified<Record> {
     draft.sign(&key(seed), stamp(seq)).unwrap()
+}
+
+/// Lets the disk, and with it everything that waits for it, take some turns.
+async fn disk_turns(base: &Base) {
+    for n in 0..20_u8 {
+        let mut transaction = Transaction::new();
+        transaction.put(tables::META, "turn", vec![n]);
+        base.store.commit(transaction).await.unwrap();
+    }
+}
+
+fn row_of(record: &Verified<Record>) -> Vec<u8> {
+    super::records::row_key(&record.header().author, &record.header().key())
 }
 
 async fn receive(base: &Base, envelopes: Vec<Verified<Record>>) -> usize {
@@ -149,7 +163,14 @@ fn a_replay_is_over_before_anything_newer_is_told() {
         let to = ear.clone().start().recipient();
         base.catalog.send(Subscribe(to.clone())).await.unwrap();
         let replay = base.catalog.send(Replay { to });
-        // One that the replay reads early and tells late.
+        ear.turns.add_permits(1);
+        until("the first page was heard", || async {
+            *ear.messages.lock().unwrap() == 1
+        })
+        .await;
+        // Meanwhile the replay reads ahead as far as it may.
+        disk_turns(&base).await;
+        // One that it has read and not told.
         let object = records[600].header().object;
         let withdrawn = Draft {
             object,
@@ -160,10 +181,19 @@ fn a_replay_is_over_before_anything_newer_is_told() {
             ..withdrawn
         };
         let withdrawn = signed(2, 5000, withdrawn);
+        let before = base.store.get(tables::RECORDS, &row_of(&withdrawn)).unwrap();
         let receiving = base.catalog.send(Receive {
             from: key(2).id(),
             envelopes: vec![withdrawn.clone()],
         });
+        // Told too early, it would be heard before the page that has it live.
+        let told_early = async {
+            while base.store.get(tables::RECORDS, &row_of(&withdrawn)).unwrap() == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(300), told_early).await;
+        disk_turns(&base).await;
         ear.turns.add_permits(100);
         replay.await.unwrap().unwrap();
         assert_eq!(receiving.await.unwrap().unwrap(), 1);
