@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod catalog;
 pub mod clock;
+pub mod disk;
 pub mod friends;
 pub mod library;
 pub mod search;

@@ -203,6 +203,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::ChannelTaken(_) => Self::Conflict(error.to_string()),
             AccountsError::Field { field, problem } => Self::field(field, problem),
             AccountsError::UnknownUser(_) => Self::NotFound(error.to_string()),
+            AccountsError::DiskFull => Self::NoSpace(error.to_string()),
             AccountsError::Store(_) => Self::internal(&error),
         }
     }
@@ -216,6 +217,7 @@ impl From<FriendsError> for ApiError {
             }
             FriendsError::Unknown(_) => Self::NotFound(error.to_string()),
             FriendsError::Unreachable(_) => Self::BadGateway(error.to_string()),
+            FriendsError::DiskFull => Self::NoSpace(error.to_string()),
             FriendsError::Store(_) => Self::internal(&error),
         }
     }
@@ -268,6 +270,8 @@ impl From<UploadError> for ApiError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use seedpod_actors::store::StoreError;
+
     use super::*;
 
     async fn body_of(error: ApiError) -> serde_json::Value {
@@ -308,6 +312,24 @@ mod tests {
             StatusCode::UNAUTHORIZED
         );
         assert_eq!(body_of(ApiError::InvalidClient).await["code"], "invalid_client");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_507_wherever_it_is_met() {
+        let full = || PublishError::Store(std::sync::Arc::new(StoreError::Full));
+        for error in [
+            LibraryError::from(full()).into(),
+            LibraryError::DiskFull.into(),
+            UploadError::DiskFull.into(),
+            AccountsError::DiskFull.into(),
+            ApiError::from(FriendsError::DiskFull),
+        ] {
+            let problem = body_of(error).await;
+            assert_eq!(
+                (problem["status"].clone(), problem["code"].clone()),
+                (507.into(), "no_space".into())
+            );
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::state::{
     ACCESS_LIFE, Account, Accounts, REFRESH_LIFE, SessionChange, TokenHashes, check_handle, field,
 };
 use crate::catalog::CatalogActor;
-use crate::catalog::messages::Publish;
+use crate::catalog::messages::{Publish, PublishError};
 use crate::clock;
 use crate::store::{Store, StoreError, Transaction, tables};
 use crate::supervise::Lifeline;
@@ -210,7 +210,7 @@ impl AccountsActor {
             if result.is_err() {
                 actor.state.undo(change);
             }
-            result.map_err(failed)?;
+            result.map_err(not_stored)?;
             Ok(answer)
         }))
     }
@@ -308,7 +308,9 @@ impl Handler<CreateChannel> for AccountsActor {
         };
         let published = self.catalog.send(publish);
         Box::pin(published.into_actor(self).map(move |result, actor, _| {
-            let result = result.map_err(failed).and_then(|result| result.map_err(failed));
+            let result = result
+                .map_err(failed)
+                .and_then(|result| result.map_err(not_published));
             actor.creating.retain(|(_, creating)| *creating != channel);
             match &result {
                 Ok(_) => {
@@ -450,4 +452,19 @@ async fn oauth_client(store: &Store) -> Result<OAuthClient, StoreError> {
 
 fn failed(error: impl std::fmt::Display) -> AccountsError {
     AccountsError::Store(error.to_string())
+}
+
+fn not_stored(error: StoreError) -> AccountsError {
+    match error {
+        StoreError::Full => AccountsError::DiskFull,
+        other => failed(other),
+    }
+}
+
+fn not_published(error: PublishError) -> AccountsError {
+    if error.is_full() {
+        AccountsError::DiskFull
+    } else {
+        failed(error)
+    }
 }

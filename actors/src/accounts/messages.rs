@@ -153,6 +153,9 @@ pub enum AccountsError {
     /// The user is gone.
     #[error("there is no user `{0}`")]
     UnknownUser(String),
+    /// The disk is full; the same may be tried again later.
+    #[error("there is no room left on the disk")]
+    DiskFull,
     /// The disk refused.
     #[error("{0}")]
     Store(String),

@@ -163,11 +163,11 @@ impl CatalogActor {
                 )
                 .await;
             }
-            let failed = result.is_err();
+            let failed = result.as_ref().err().cloned();
             for answer in answers {
                 let _ = answer.send(result.clone());
             }
-            if !failed {
+            if failed.is_none() {
                 for (topic, record) in gossip {
                     swarm.gossip(topic, record).await;
                 }
@@ -177,8 +177,8 @@ impl CatalogActor {
         ctx.spawn(work.into_actor(self).map(|failed, actor, ctx| {
             actor.busy = false;
             actor.telling = Arc::default();
-            if failed {
-                actor.forget_unwritten();
+            if let Some(cause) = failed {
+                actor.forget_unwritten(&cause);
             }
             actor.show_size();
             actor.go_on(ctx);
@@ -191,7 +191,7 @@ impl CatalogActor {
     }
 
     /// A batch did not reach the disk: what it changed in memory, and what was built on it, never happened.
-    fn forget_unwritten(&mut self) {
+    fn forget_unwritten(&mut self, cause: &Arc<StoreError>) {
         let admitted: Vec<PodId> = self.state.authors().collect();
         match load(&self.store, self.key.id(), self.state.epoch()) {
             Ok(mut state) => {
@@ -203,10 +203,9 @@ impl CatalogActor {
             }
             Err(error) => error!(%error, "cannot read the records back after a failed write"),
         }
-        let failed = Arc::new(StoreError::Failed("an earlier write failed".into()));
         let answers = std::mem::take(&mut self.pending).into_iter();
         for answer in answers.flat_map(|batch| batch.answers) {
-            let _ = answer.send(Err(Arc::clone(&failed)));
+            let _ = answer.send(Err(Arc::clone(cause)));
         }
     }
 }

@@ -45,6 +45,13 @@ pub enum PublishError {
     Store(Arc<StoreError>),
 }
 
+impl PublishError {
+    /// Whether there was no room on the disk; the same may be tried again later.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(error) if matches!(**error, StoreError::Full))
+    }
+}
+
 /// Hands over envelopes that came from a friend by any path. Those by authors who are not admitted, and those
 /// that do not outrank what is held, are ignored. Answers how many were new, once they are on disk.
 #[derive(Debug, Message)]

@@ -460,7 +460,13 @@ pub(super) fn stopped(error: MailboxError) -> FriendsError {
 pub(super) fn signed(
     answer: Result<Result<Verified<Record>, PublishError>, MailboxError>,
 ) -> Result<Verified<Record>, FriendsError> {
-    answer.map_err(stopped)?.map_err(store)
+    answer.map_err(stopped)?.map_err(|error| {
+        if error.is_full() {
+            FriendsError::DiskFull
+        } else {
+            store(error)
+        }
+    })
 }
 
 pub(super) fn store(error: impl std::fmt::Display) -> FriendsError {

@@ -123,6 +123,9 @@ pub enum FriendsError {
     /// The other pod did not answer, or refused.
     #[error("no friendship: {0}")]
     Unreachable(String),
+    /// The disk is full; the same may be tried again later.
+    #[error("there is no room left on the disk")]
+    DiskFull,
     /// The disk refused.
     #[error("{0}")]
     Store(String),

@@ -23,6 +23,7 @@ use data_encoding::HEXLOWER;
 use seedpod_protocol::ids::{ContentHash, InfoHash, VideoId};
 
 use super::media::Container;
+use crate::disk;
 
 /// What our own temporary files begin with: nothing else in `tmp/` is ever deleted.
 const TEMPORARY: &str = "seedpod-";
@@ -196,8 +197,14 @@ impl MediaFolder {
         Ok((file, TemporaryFile { path: Some(path) }))
     }
 
+    /// Refuses so many more bytes where the rest of the pod would be left without room.
+    pub(super) fn check_room(&self, bytes: usize) -> io::Result<()> {
+        disk::check_media_room(&self.root, bytes as u64)
+    }
+
     /// Writes a whole file under its final name, replacing what was there. Blocks.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.check_room(bytes.len())?;
         let (mut file, temporary) = self.create_temporary()?;
         file.write_all(bytes)?;
         file.sync_all()?;

@@ -306,6 +306,7 @@ impl From<PublishError> for LibraryError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Draft(DraftError::Record(error)) => error.into(),
+            error if error.is_full() => Self::DiskFull,
             other => Self::Publish(other),
         }
     }

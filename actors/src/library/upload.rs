@@ -172,6 +172,7 @@ fn receive(
     while let Some(order) = queue.blocking_recv() {
         match order {
             Order::Write(bytes) => {
+                folder.check_room(bytes.len())?;
                 file.write_all(&bytes)?;
                 hasher.update(&bytes);
             }

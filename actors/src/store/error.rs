@@ -59,6 +59,10 @@ pub enum StoreError {
     /// again. Whether the transaction that met the failure itself survives is open until then; later ones were not begun.
     #[error("the store takes no more writes: {0}")]
     Failed(Arc<str>),
+    /// There is no room on the disk. Nothing of the transaction was written or ever will be; later ones are taken as soon as
+    /// there is room again.
+    #[error("there is no room left on the disk")]
+    Full,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

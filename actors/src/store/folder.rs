@@ -138,7 +138,7 @@ pub(super) fn tighten_all(folder: &Path) -> Result<(), StoreError> {
     set_mode(folder, 0o700)
 }
 
-fn tighten(file: &Path) -> Result<(), StoreError> {
+pub(super) fn tighten(file: &Path) -> Result<(), StoreError> {
     set_mode(file, 0o600)
 }
 

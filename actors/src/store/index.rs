@@ -24,6 +24,8 @@ use super::transaction::{Operation, take, take_u64};
 
 /// The marker's place: the key of table 0, which is no table.
 const MARKER_KEY: &[u8] = &[0];
+/// The file that sled writes its log to.
+pub(super) const FILE: &str = "db";
 const MARKER_VERSION: u8 = 1;
 
 /// Damaged indexes kept for a look; older ones make room.

@@ -22,6 +22,7 @@ use tracing::warn;
 use super::StoreError;
 use super::folder::{FORMAT, private_file, write_durably};
 use super::transaction::{MAX_TRANSACTION_BYTES, Transaction, take, take_u32, take_u64};
+use crate::disk;
 
 /// Bytes of transactions after which a group takes no more.
 pub(super) const GROUP_BYTES: usize = 4 * 1024 * 1024;
@@ -229,10 +230,11 @@ impl Journal {
     /// Writes one group as one frame, in a new segment if the present one is full; durable only after [`sync`](Self::sync).
     /// Returns the number of the group's last transaction.
     ///
-    /// After an error the end of the file is unknown and nothing may be written any more.
-    pub(super) fn append(&mut self, group: &[Transaction]) -> io::Result<u64> {
+    /// After [`AppendError::Full`] the journal is as it was before, durably, and goes on. After any other error the end of the
+    /// file is unknown and nothing may be written any more.
+    pub(super) fn append(&mut self, group: &[Transaction]) -> Result<u64, AppendError> {
         if self.length >= self.segment_bytes {
-            self.file = create_segment(&self.folder, self.segment + 1, self.next, self.id)?;
+            self.file = self.next_segment()?;
             self.segment += 1;
             self.length = HEADER_BYTES as u64;
             self.total += self.length;
@@ -241,18 +243,25 @@ impl Journal {
         frame.clear();
         frame.extend([0; FRAME_HEAD_BYTES]);
         frame.extend(self.next.to_be_bytes());
-        let count = u32::try_from(group.len()).map_err(io::Error::other)?;
+        let count =
+            u32::try_from(group.len()).map_err(|error| AppendError::Broken(io::Error::other(error)))?;
         frame.extend(count.to_be_bytes());
         for transaction in group {
             transaction.encode(frame);
         }
         let length = u32::try_from(frame.len() - FRAME_HEAD_BYTES)
-            .map_err(io::Error::other)?
+            .map_err(|error| AppendError::Broken(io::Error::other(error)))?
             .to_be_bytes();
         let crc = frame_crc(&length, &frame[FRAME_HEAD_BYTES..]).to_be_bytes();
         frame[..4].copy_from_slice(&length);
         frame[4..8].copy_from_slice(&crc);
-        self.file.write_all(frame)?;
+        if let Err(error) = self.file.write_all(frame) {
+            if !disk::is_full(&error) {
+                return Err(AppendError::Broken(error));
+            }
+            self.cut_back().map_err(AppendError::Broken)?;
+            return Err(AppendError::Full);
+        }
         self.total += frame.len() as u64;
         self.length += frame.len() as u64;
         self.next += u64::from(count);
@@ -262,10 +271,40 @@ impl Journal {
         Ok(self.next - 1)
     }
 
+    /// Makes the segment after this one. A file that got its name belongs to the journal, so only one that got none may be
+    /// tried again.
+    fn next_segment(&self) -> Result<File, AppendError> {
+        let number = self.segment + 1;
+        create_segment(&self.folder, number, self.next, self.id).map_err(|error| {
+            let path = segment_path(&self.folder, number);
+            if disk::is_full(&error) && !path.exists() {
+                AppendError::Full
+            } else {
+                AppendError::Broken(error)
+            }
+        })
+    }
+
+    /// Takes back what a refused write may have left after the last durable frame.
+    fn cut_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.file.sync_all()
+    }
+
     /// Waits until everything appended is on the disk (`fdatasync`).
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Why a group was not appended.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// There was no room; nothing is left of the group.
+    Full,
+    /// Whatever else; what is left of the group is unknown.
+    Broken(io::Error),
 }
 
 struct Frame {

@@ -14,6 +14,8 @@ pub struct StoreMetrics {
     pub(super) sync_seconds: Histogram,
     pub(super) journal_bytes: Gauge,
     pub(super) queue_depth: Gauge,
+    pub(super) refused_full: Counter,
+    pub(super) reserve_bytes: Gauge,
 }
 
 impl StoreMetrics {
@@ -53,6 +55,17 @@ impl StoreMetrics {
             "Transactions waiting for the writer",
             metrics.queue_depth.clone(),
         );
+        registry.register(
+            "refused_full",
+            "Transactions refused because the disk was full",
+            metrics.refused_full.clone(),
+        );
+        registry.register_with_unit(
+            "reserve",
+            "Room kept for a full disk; below its usual size while the disk is full",
+            Unit::Bytes,
+            metrics.reserve_bytes.clone(),
+        );
         metrics
     }
 }
@@ -67,6 +80,8 @@ impl Default for StoreMetrics {
             sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             journal_bytes: Gauge::default(),
             queue_depth: Gauge::default(),
+            refused_full: Counter::default(),
+            reserve_bytes: Gauge::default(),
         }
     }
 }

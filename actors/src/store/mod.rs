@@ -6,6 +6,8 @@
 //!
 //! - **The journal is the truth** (`journal.rs`): checksummed segment files under `journal/`, written by one thread (`writer.rs`).
 //! - **The index is derived** (`index.rs`): sled under `index/`, checked whole at start, set aside and built again when in doubt.
+//! - **A full disk refuses and forgets nothing** (`space.rs`): a transaction without room is answered [`StoreError::Full`] and leaves no
+//!   trace, small ones go on for a while from a reserve, and when there is room again all goes on without a restart.
 //! - **The folder is ours alone** (`folder.rs`): locked, private, and refused untouched if a newer release wrote it.
 //!
 //! Start reads the journal, opens the index, applies what the index lacks, and only then answers. Start refuses
@@ -20,6 +22,7 @@ mod folder;
 mod index;
 mod journal;
 mod metrics;
+mod space;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ use self::folder::Folder;
 use self::index::{Index, Rows};
 use self::journal::{Journal, Survey};
 pub use self::metrics::StoreMetrics;
+use self::space::Space;
 pub use self::tables::Table;
 pub use self::transaction::{MAX_KEY_BYTES, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Transaction};
 use self::writer::{Order, QUEUE, Writer};
@@ -52,16 +56,19 @@ pub struct StoreOptions {
     pub index_cache_bytes: u64,
     /// Size from which a journal segment is followed by a new one, in bytes.
     pub segment_bytes: u64,
+    /// Size of the reserve for a full disk, in bytes; 0 for none.
+    pub reserve_bytes: u64,
     /// Where the store counts.
     pub metrics: StoreMetrics,
 }
 
 impl Default for StoreOptions {
-    /// 64 MiB each, and counters nobody reads.
+    /// 64 MiB each, 4 MiB of reserve, and counters nobody reads.
     fn default() -> Self {
         Self {
             index_cache_bytes: 64 * 1024 * 1024,
             segment_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 4 * 1024 * 1024,
             metrics: StoreMetrics::default(),
         }
     }
@@ -96,6 +103,9 @@ impl Store {
         journal::check_format(&folder.journal)?;
         let lock = folder.enter()?;
 
+        let mut space = Space::open(&folder.root, options.reserve_bytes);
+        space.make_room();
+
         let survey = journal::survey(&folder.journal)?;
         let id = survey.id.unwrap_or_else(rand::random);
         let mut index = open_index(&folder, id, options.index_cache_bytes)?;
@@ -108,6 +118,7 @@ impl Store {
             );
             return Err(StoreError::Damaged { file, offset, what });
         }
+        space.watch_index(&folder.index.join(index::FILE));
         let journal = Journal::open(&folder.journal, &survey, id, options.segment_bytes)?;
         catch_up(&survey, &mut index)?;
         folder::tighten_all(&folder.journal)?;
@@ -123,6 +134,7 @@ impl Store {
         let writer = Writer {
             journal,
             index,
+            space,
             orders,
             failure: Arc::clone(&failure),
             metrics: options.metrics,
@@ -147,7 +159,7 @@ impl Store {
     /// effect in the order their commits were first polled. One without changes is answered at once.
     ///
     /// Waits for room while many transactions queue. Dropping the future before it answers leaves open whether the
-    /// transaction happens.
+    /// transaction happens. [`StoreError::Full`] is no lasting state: the same transaction may be tried again.
     pub async fn commit(&self, transaction: Transaction) -> Result<(), StoreError> {
         transaction.check_limits()?;
         if transaction.is_empty() {

@@ -8,6 +8,7 @@
 mod bad_input;
 mod catalog;
 mod friends;
+mod full_disk;
 mod hostile;
 mod restart;
 mod steps;

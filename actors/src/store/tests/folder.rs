@@ -45,9 +45,11 @@ async fn a_second_open_is_refused_until_the_last_handle_is_gone() {
     let scratch = Scratch::new();
     let store = scratch.open().unwrap();
     let other = store.clone();
-    assert!(matches!(scratch.open(), Err(StoreError::InUse(_))));
+    let again = Store::open(&scratch.path(), options());
+    assert!(matches!(again, Err(StoreError::InUse(_))));
     drop(store);
-    assert!(matches!(scratch.open(), Err(StoreError::InUse(_))));
+    let again = Store::open(&scratch.path(), options());
+    assert!(matches!(again, Err(StoreError::InUse(_))));
     other.commit(put(META, "still", "alive")).await.unwrap();
     drop(other);
     assert_eq!(scratch.open().unwrap().len(META), 1);

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod folder;
+mod full;
 mod kill;
 mod model;
 mod recovery;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -31,7 +33,7 @@ impl Scratch {
     }
 
     fn open(&self) -> Result<Store, StoreError> {
-        Store::open(&self.path(), options())
+        open_patiently(&self.path(), &options())
     }
 
     /// What a process killed at this moment would leave behind, without the lock it held.
@@ -50,11 +52,24 @@ impl Scratch {
     }
 }
 
+/// Opens a folder that nobody has open. Processes which other tests begin hold copies of our locks until they become another
+/// program, so a lock may outlive its store by a moment.
+fn open_patiently(folder: &Path, options: &StoreOptions) -> Result<Store, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Store::open(folder, options.clone()) {
+            Err(StoreError::InUse(_)) if Instant::now() < deadline => thread::yield_now(),
+            opened_or_refused => return opened_or_refused,
+        }
+    }
+}
+
 /// Small everything, so that a test meets several segments.
 fn options() -> StoreOptions {
     StoreOptions {
         index_cache_bytes: 1024 * 1024,
         segment_bytes: 4096,
+        reserve_bytes: 64 * 1024,
         ..StoreOptions::default()
     }
 }
