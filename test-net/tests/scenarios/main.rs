@@ -10,5 +10,6 @@ mod catalog;
 mod friends;
 mod full_disk;
 mod hostile;
+mod kill_loop;
 mod restart;
 mod steps;
