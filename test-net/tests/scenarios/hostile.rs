@@ -57,7 +57,7 @@ async fn slow_clients_are_outlived() {
         for ended in tokio::time::timeout(GONE, join_all(slow)).await.context("some are still served")? {
             ended??;
         }
-        println!(
+        eprintln!(
             "{} slow clients gone after {:.0} s; honest p99 {:.1} ms, {:.1} ms when quiet; {} KiB more memory",
             3 * CLIENTS,
             begun.elapsed().as_secs_f64(),
