@@ -11,7 +11,7 @@ pub const GOSSIP_FRAME_MAX: usize = ENVELOPE_MAX + 4 * 1024;
 pub const REQUEST_MAX: usize = ENVELOPE_MAX + 1024;
 /// Longest answer to a directed request, in bytes.
 pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
-/// Where a page of records is cut, in bytes: the record that crosses it is the last one of its page.
+/// Where a page of records is cut, in bytes: the record that would cross it begins the next page, unless it stands alone.
 pub const PAGE_TARGET: usize = 1024 * 1024;
 
 /// Deepest nesting of arrays and maps in one CBOR item.
