@@ -76,6 +76,7 @@ export async function playing(page) {
     return {
       time: video?.currentTime ?? 0,
       frames: video?.getVideoPlaybackQuality?.().totalVideoFrames ?? 0,
+      paused: video?.paused ?? true,
       ended: video?.ended ?? false,
       error: video?.error?.message ?? null,
       src: video?.currentSrc ?? null,

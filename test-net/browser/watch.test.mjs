@@ -75,8 +75,12 @@ test('a second browser is served by the first, even when the origin is gone', as
     await start(second.page);
     const finished = await eventually('the second browser plays to the end', async () => {
       const shown = await playing(second.page);
-      return shown.ended && shown;
-    }, 60_000);
+      // Chromium takes no play for an answer while the origin's address has just failed; a person presses it again.
+      if (shown.paused && !shown.ended) await start(second.page);
+      if (!shown.ended) throw new Error(JSON.stringify(shown));
+      return shown;
+      // Longer than the tracker's interval: two browsers that miss each other at first meet at the next announce.
+    }, 150_000);
     assert.ok(finished.stats.fromPeers > 0, `bytes from peers: ${JSON.stringify(finished.stats)}`);
     assert.equal(finished.stats.fromPods, 0, 'nobody else had them');
     const giving = await playing(first.page);
