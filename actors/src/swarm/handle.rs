@@ -80,32 +80,28 @@ impl Swarm {
         options: SwarmOptions,
         metrics: SwarmMetrics,
     ) -> Result<(Self, JoinHandle<()>), SwarmError> {
+        let (swarm, orders, shared) = Self::seat(&options);
+        let driver = Driver::bind(options, metrics, orders, shared).await?;
+        Ok((swarm, tokio::spawn(driver.run())))
+    }
+
+    /// A handle, and what the driver behind it takes: whoever obeys the commands is a driver.
+    pub(super) fn seat(options: &SwarmOptions) -> (Self, mpsc::Receiver<Command>, Shared) {
         let (commands, orders) = mpsc::channel(COMMANDS);
         let (announced, addresses) = watch::channel(Vec::new());
         let (admitting, admitted) = watch::channel(Arc::new(Admitted::new(options.key.id(), [])));
-        let request_time = options.request_time;
-        let driver = Driver::bind(
-            options,
-            metrics,
-            orders,
-            Shared {
-                addresses: announced,
-                admitted: admitting,
-            },
-        )
-        .await?;
-        let task = tokio::spawn(driver.run());
-        let checks = Arc::new(Semaphore::new(PAGES_AT_ONCE));
-        Ok((
-            Self {
-                commands,
-                addresses,
-                admitted,
-                checks,
-                request_time,
-            },
-            task,
-        ))
+        let swarm = Self {
+            commands,
+            addresses,
+            admitted,
+            checks: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
+            request_time: options.request_time,
+        };
+        let shared = Shared {
+            addresses: announced,
+            admitted: admitting,
+        };
+        (swarm, orders, shared)
     }
 
     /// Says who hears what, and starts listening to the network. Pods that are connected already are told as [`PeerChanged`].

@@ -25,6 +25,8 @@ mod door;
 mod driver;
 mod handle;
 mod limits;
+#[cfg(test)]
+pub(crate) mod memory;
 mod messages;
 mod metrics;
 mod peer_id;

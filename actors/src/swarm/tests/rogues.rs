@@ -22,7 +22,7 @@ use super::{
         codec, peer_id,
         testing::{key, record, tampered},
     },
-    Pod, options, run, until_peers,
+    Ground, Pod, run, until_peers,
 };
 
 /// A peer made of our own parts that says what it likes.
@@ -32,7 +32,7 @@ struct Rogue {
 
 impl Rogue {
     fn connect(n: u8, to: &Pod) -> Self {
-        let mut swarm = behaviour::build(&options(n)).unwrap();
+        let mut swarm = behaviour::build(&Ground::Loopback.options(n)).unwrap();
         swarm
             .dial(to.swarm.addresses()[0].parse::<Multiaddr>().unwrap())
             .unwrap();
@@ -66,7 +66,7 @@ impl Rogue {
 #[test]
 fn who_brings_a_forged_record_is_locked_out() {
     run(async {
-        let mut b = Pod::start(2).await;
+        let mut b = Ground::Loopback.pod(2).await;
         let rogue_id = key(1).id();
         b.swarm
             .set_friends(vec![Friend {
@@ -105,7 +105,7 @@ fn who_brings_a_forged_record_is_locked_out() {
 #[test]
 fn the_fifth_malformed_message_locks_its_sender_out() {
     run(async {
-        let mut b = Pod::start(2).await;
+        let mut b = Ground::Loopback.pod(2).await;
         let rogue_id = key(1).id();
         b.swarm
             .set_friends(vec![Friend {
@@ -186,7 +186,7 @@ fn raw_peer(n: u8) -> Libp2pSwarm<request_response::Behaviour<RawCodec>> {
 #[test]
 fn oversized_requests_are_refused_and_the_fifth_locks_out() {
     run(async {
-        let mut pod = Pod::start(2).await;
+        let mut pod = Ground::Loopback.pod(2).await;
         let mut raw = raw_peer(1);
         let to = peer_id::peer_id(&pod.id);
         raw.add_peer_address(to, pod.swarm.addresses()[0].parse().unwrap());
@@ -222,7 +222,7 @@ fn oversized_requests_are_refused_and_the_fifth_locks_out() {
 #[test]
 fn oversized_answers_are_refused() {
     run(async {
-        let pod = Pod::start(2).await;
+        let pod = Ground::Loopback.pod(2).await;
         let mut raw = raw_peer(1);
         raw.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let address = loop {
