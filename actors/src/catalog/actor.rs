@@ -9,19 +9,21 @@ use seedpod_protocol::envelope::{Draft, Epoch, Kind, RegisterKey, Stamp, State, 
 use seedpod_protocol::ids::{ObjectId, PodId};
 use seedpod_protocol::keys::PodKey;
 use seedpod_protocol::records::Record;
-use seedpod_protocol::requests::AuthorRoot;
+use seedpod_protocol::requests::{AuthorRoot, Response};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::CatalogMetrics;
-use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_page, wait};
-use super::catchup::{self, CatchUp, CatchUpError, CaughtUp, Compare, Difference, Exhausted, MAX_EXHAUSTED};
+use super::answers::Answer;
+use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_answer, wait};
+use super::catchup::{CatchUp, CatchUpError, CaughtUp, Driver};
 use super::messages::{
-    Admit, CatalogPage, Change, Changed, Expel, GetDigest, GetEnvelope, GetPage, GetRoots, KeepAuthors, Part,
+    Admit, AnswerFriend, Change, Changed, Expel, GetDigest, GetEnvelope, GetRoots, KeepAuthors, Part,
     Publish, PublishError, Receive, Replay, Subscribe,
 };
 use super::records::{StoredRecord, row_key};
 use super::state::{Catalog, Outcome};
+use super::sync::{Patience, Terms};
 use crate::clock;
 use crate::store::{Store, StoreError, Transaction, tables};
 use crate::supervise::Lifeline;
@@ -48,7 +50,7 @@ pub struct CatalogActor {
     /// A batch is being written, or everything held is being replayed: one at a time, so that all hear in order.
     pub(super) busy: bool,
     pub(super) replays: VecDeque<Replaying>,
-    exhausted: Exhausted,
+    pub(super) patience: Patience,
     /// The last own record that was held when this pod started, and the friends who were asked since for later ones.
     /// If this pod was restored from an old copy, they hold what it signed after the copy was made.
     held_at_start: Option<Stamp>,
@@ -106,7 +108,7 @@ impl CatalogActor {
             telling: Arc::default(),
             busy: false,
             replays: VecDeque::new(),
-            exhausted: Exhausted::new(),
+            patience: Patience::default(),
             _lifeline: lifeline,
         })
     }
@@ -347,17 +349,21 @@ impl Handler<GetDigest> for CatalogActor {
     }
 }
 
-impl Handler<GetPage> for CatalogActor {
-    type Result = ResponseFuture<Result<CatalogPage, Arc<StoreError>>>;
+impl Handler<AnswerFriend> for CatalogActor {
+    type Result = ResponseFuture<Result<Option<Response>, Arc<StoreError>>>;
 
-    fn handle(&mut self, GetPage { author, after }: GetPage, _: &mut Context<Self>) -> Self::Result {
-        let (store, keys) = (self.store.clone(), self.state.page(&author, after));
-        let reading = tokio::task::spawn_blocking(move || read_page(&store, &author, &keys));
+    fn handle(&mut self, AnswerFriend(request): AnswerFriend, _: &mut Context<Self>) -> Self::Result {
+        let (store, answer) = (self.store.clone(), self.state.answer(&request));
         Box::pin(async move {
-            reading
-                .await
-                .unwrap_or_else(|_| Err(StoreError::Index("reading a page panicked".to_owned())))
-                .map_err(Arc::new)
+            match answer {
+                None => Ok(None),
+                Some(Answer::Ready(response)) => Ok(Some(response)),
+                Some(answer) => tokio::task::spawn_blocking(move || read_answer(&store, answer))
+                    .await
+                    .unwrap_or_else(|_| Err(StoreError::Index("reading a page panicked".to_owned())))
+                    .map(Some)
+                    .map_err(Arc::new),
+            }
         })
     }
 }
@@ -394,34 +400,29 @@ impl Handler<Replay> for CatalogActor {
     }
 }
 
-impl Handler<Compare> for CatalogActor {
-    type Result = Vec<Difference>;
-
-    fn handle(&mut self, Compare(roots): Compare, _: &mut Context<Self>) -> Vec<Difference> {
-        self.state.differences(roots)
-    }
-}
-
 impl Handler<CatchUp> for CatalogActor {
     type Result = ResponseActFuture<Self, Result<CaughtUp, CatchUpError>>;
 
-    fn handle(&mut self, catch_up: CatchUp, ctx: &mut Context<Self>) -> Self::Result {
-        let exhausted = self.exhausted.clone();
-        let with = catch_up.with;
-        let look_back = (!self.looked_back.contains(&with)).then_some(self.held_at_start);
-        let own = catchup::Own {
-            id: self.key.id(),
-            look_back,
+    fn handle(&mut self, CatchUp { with, addresses }: CatchUp, ctx: &mut Context<Self>) -> Self::Result {
+        let terms = Terms {
+            me: self.key.id(),
+            look_back: (!self.looked_back.contains(&with)).then_some(self.held_at_start),
+            may_dig: self.patience.may_dig(&with, clock::now()),
         };
-        let run = catchup::run(ctx.address(), self.swarm.clone(), own, exhausted, catch_up);
-        Box::pin(run.into_actor(self).map(move |(result, tried), actor, _| {
-            if result.is_ok() && actor.state.authors().any(|author| author == with) {
+        let driver = Driver {
+            catalog: ctx.address(),
+            swarm: self.swarm.clone(),
+            with,
+            addresses,
+        };
+        let run = async move { driver.drive(terms).await };
+        Box::pin(run.into_actor(self).map(move |result, actor, _| {
+            if let Ok(caught_up) = &result
+                && actor.state.is_admitted(&with)
+            {
                 actor.looked_back.insert(with);
+                actor.patience.ended(with, caught_up, clock::now());
             }
-            if actor.exhausted.len() + tried.len() > MAX_EXHAUSTED {
-                actor.exhausted.clear();
-            }
-            actor.exhausted.extend(tried);
             result
         }))
     }

@@ -10,15 +10,16 @@ use actix::prelude::*;
 use futures::future::join_all;
 use seedpod_protocol::envelope::{Epoch, RegisterKey, Verified};
 use seedpod_protocol::ids::{ContentHash, PodId, Timestamp};
-use seedpod_protocol::limits;
 use seedpod_protocol::records::Record;
+use seedpod_protocol::requests::Response;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::CatalogActor;
-use super::messages::{CatalogPage, Change, Changed, HeldRecord};
+use super::answers::Answer;
+use super::messages::{Change, Changed, HeldRecord};
 use super::records::{StoredRecord, row_key};
-use super::state::{Catalog, Head, PAGE_RECORDS};
+use super::state::{Catalog, Head};
 use crate::store::{Store, StoreError, Transaction, tables};
 use crate::swarm::Topic;
 
@@ -97,6 +98,7 @@ impl CatalogActor {
     /// Forgets an author, in as many batches as it takes; the last one tells it.
     pub(super) fn expel(&mut self, author: PodId) {
         self.looked_back.remove(&author);
+        self.patience.forget(&author);
         for key in self.state.expel(author) {
             self.batch(2 * ROW_OVERHEAD)
                 .transaction
@@ -240,32 +242,16 @@ pub(super) async fn wait(
         .unwrap_or_else(|_| Err(Arc::new(StoreError::Closed)))
 }
 
-/// Reads the rows of some registers until a page is full. Blocking.
-pub(super) fn read_page(
-    store: &Store,
-    author: &PodId,
-    keys: &[RegisterKey],
-) -> Result<CatalogPage, StoreError> {
-    let mut page = CatalogPage {
-        more: keys.len() == PAGE_RECORDS,
-        ..CatalogPage::default()
-    };
-    let mut size = 0;
-    for key in keys {
-        // A head whose batch is still being written has no row yet; it will be asked for again.
+/// Reads what an answer needs. Blocking.
+pub(super) fn read_answer(store: &Store, answer: Answer) -> Result<Response, StoreError> {
+    answer.read(|author, key| {
+        // A head whose batch is still being written has no row yet.
         let Some(row) = store.get(tables::RECORDS, &row_key(author, key))? else {
-            continue;
+            return Ok(None);
         };
         let stored = StoredRecord::decode(&row).map_err(|error| StoreError::Row(error.to_string()))?;
-        let bytes = stored.envelope.bytes().to_vec();
-        if size + bytes.len() > limits::PAGE_TARGET && !page.envelopes.is_empty() {
-            page.more = true;
-            break;
-        }
-        size += bytes.len();
-        page.envelopes.push(bytes);
-    }
-    Ok(page)
+        Ok(Some(stored.envelope.bytes().to_vec()))
+    })
 }
 
 async fn replay(store: Store, to: Recipient<Changed>) -> Result<(), Arc<StoreError>> {

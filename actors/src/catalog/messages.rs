@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use seedpod_protocol::digest::StateDigest;
-use seedpod_protocol::envelope::{Kind, Stamp, State, Verified};
+use seedpod_protocol::envelope::{Kind, State, Verified};
 use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::records::Record;
-use seedpod_protocol::requests::AuthorRoot;
+use seedpod_protocol::requests::{AuthorRoot, Request, Response};
 
 use crate::store::{StoreError, Transaction};
 
@@ -108,24 +108,13 @@ pub struct GetRoots;
 #[rtype(result = "StateDigest")]
 pub struct GetDigest;
 
-/// Asks for a page of an author's records in the order of their stamps.
+/// Asks for the answer to a friend's request. `None` if the request is not about the catalog.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<CatalogPage, Arc<StoreError>>")]
-pub struct GetPage {
-    /// Whose records.
-    pub author: PodId,
-    /// Only records stamped after this.
-    pub after: Option<Stamp>,
-}
-
-/// Some records of one author.
-#[derive(Debug, Default)]
-pub struct CatalogPage {
-    /// Envelopes as they were received, oldest stamp first; at most a mebibyte, at least one if there is any.
-    pub envelopes: Vec<Vec<u8>>,
-    /// Whether more follow.
-    pub more: bool,
-}
+#[rtype(result = "Result<Option<Response>, Arc<StoreError>>")]
+pub struct AnswerFriend(
+    /// What it asks.
+    pub Request,
+);
 
 /// Asks for every record held, once, as one change each; how a read model begins. No later change is told before the
 /// replay is over, so whoever subscribed before it hears everything in order.

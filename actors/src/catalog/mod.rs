@@ -7,17 +7,20 @@
 //! - [`state`] knows heads, ranks, roots and stamps. It never sees a payload or a disk.
 //! - [`records`] is the form in which a record is stored, with the notes this pod keeps beside it.
 //! - [`actor`] is the shell; [`batches`] is how it writes: one batch at a time, on disk before anyone is told.
-//! - [`catchup`] asks a friend for what is missing; gossip is only a hint that makes it rarely necessary.
+//! - [`sync`] decides what a friend is asked for, and [`answers`] what a friend is answered; both pure. [`catchup`] is
+//!   their shell; gossip is only a hint that makes catch-up rarely necessary.
 //!
 //! The room does not know what a video is, nor who is a friend: the friend list admits and expels authors.
 
 pub mod actor;
+pub(crate) mod answers;
 mod batches;
 pub mod catchup;
 pub mod messages;
 mod metrics;
 mod records;
-mod state;
+pub(crate) mod state;
+pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
 

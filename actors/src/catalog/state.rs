@@ -9,7 +9,7 @@ use seedpod_protocol::envelope::{Epoch, Header, Kind, Rank, RegisterKey, Stamp, 
 use seedpod_protocol::ids::{ContentHash, PodId, Timestamp};
 use seedpod_protocol::requests::AuthorRoot;
 
-use super::catchup::Difference;
+use super::sync::Difference;
 
 /// Registers that one author may hold here. An author with one more is frozen: what is held stays, no new register comes
 /// in, and its root takes no part in digests and comparisons. The one more is kept, so that it is frozen after a restart.
@@ -224,28 +224,44 @@ impl Catalog {
         state_digest(self.roots().into_iter().map(|root| (root.author, root.root)))
     }
 
-    /// Where a friend's roots differ from ours, and the last stamp held of those authors.
-    pub(crate) fn differences(&self, theirs: Vec<AuthorRoot>) -> Vec<Difference> {
-        let differs = |theirs: AuthorRoot| {
-            let author = self
-                .authors
-                .get(&theirs.author)
-                .filter(|author| author.heads.len() <= self.max_registers)?;
-            let ours = author.trie.root();
-            (ours != theirs.root).then(|| Difference {
+    /// Where a friend's roots differ from ours, each author once, and the last stamp held of those authors. Authors who
+    /// are not admitted, or frozen, are left out.
+    pub(crate) fn differences(&self, theirs: impl IntoIterator<Item = AuthorRoot>) -> Vec<Difference> {
+        let theirs: BTreeMap<PodId, AuthorRoot> =
+            theirs.into_iter().map(|root| (root.author, root)).collect();
+        let differing = theirs.into_values().filter(|theirs| self.differs(theirs));
+        differing
+            .map(|theirs| Difference {
                 theirs,
-                ours,
-                our_records: author.heads.len() as u64,
-                after: author.by_stamp.last().map(|(stamp, _)| *stamp),
+                our_records: self.records_of(&theirs.author),
+                after: self.last_stamp(&theirs.author),
             })
-        };
-        theirs.into_iter().filter_map(differs).collect()
+            .collect()
+    }
+
+    /// Whether a friend holds something else of an author than we do. Never of one who is not admitted, or frozen.
+    pub(crate) fn differs(&self, theirs: &AuthorRoot) -> bool {
+        self.authors.get(&theirs.author).is_some_and(|author| {
+            author.heads.len() <= self.max_registers && author.trie.root() != theirs.root
+        })
+    }
+
+    /// How many records of an author are held.
+    pub(crate) fn records_of(&self, author: &PodId) -> u64 {
+        self.authors
+            .get(author)
+            .map_or(0, |author| author.heads.len() as u64)
     }
 
     /// Goes on stamping where `earlier` stopped: a stamp is never given twice, whatever was lost.
     pub(crate) fn resume_stamps(&mut self, earlier: &Self) {
         self.epoch = earlier.epoch;
         self.last_seq = earlier.last_seq;
+    }
+
+    /// Whether an author's records are let in.
+    pub(crate) fn is_admitted(&self, author: &PodId) -> bool {
+        self.authors.contains_key(author)
     }
 
     /// Every author whose records are let in, this pod among them.

@@ -234,7 +234,7 @@ fn an_author_with_too_many_registers_is_frozen_before_and_after_a_restart() {
         assert_eq!(offer(&mut frozen, &records[4]), Outcome::Frozen);
         assert_eq!(frozen.roots().len(), 1, "this pod's own");
         assert!(
-            frozen.differences(vec![theirs]).is_empty(),
+            frozen.differences([theirs]).is_empty(),
             "asking would bring nothing, again and again"
         );
     }

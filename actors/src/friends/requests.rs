@@ -11,7 +11,7 @@ use super::actor::FriendsActor;
 use super::handshake::{Diplomat, refusal};
 use super::messages::Phase;
 use crate::catalog::catchup::accept;
-use crate::catalog::messages::{GetEnvelope, GetPage, GetRoots, Receive};
+use crate::catalog::messages::{AnswerFriend, GetEnvelope, Receive};
 use crate::swarm::RequestArrived;
 
 impl Handler<RequestArrived> for FriendsActor {
@@ -56,18 +56,6 @@ impl Diplomat {
     async fn serve(&self, from: PodId, request: Request) -> Response {
         let catalog = &self.links.catalog;
         match request {
-            Request::Roots => match catalog.send(GetRoots).await {
-                Ok(roots) => Response::Roots(roots),
-                Err(_) => stopping(),
-            },
-            Request::Pull { author, after } => match catalog.send(GetPage { author, after }).await {
-                Ok(Ok(page)) => Response::Page {
-                    envelopes: page.envelopes,
-                    more: page.more,
-                },
-                Ok(Err(_)) => refusal(Refusal::Busy, "our disk does not answer"),
-                Err(_) => stopping(),
-            },
             Request::Tell { envelopes } => {
                 let verified = accept(&self.links.swarm, from, envelopes).await;
                 match catalog
@@ -84,9 +72,12 @@ impl Diplomat {
                     Err(_) => stopping(),
                 }
             }
-            Request::Befriend { .. } | Request::ListFriends => {
-                refusal(Refusal::Malformed, "answered elsewhere")
-            }
+            request => match catalog.send(AnswerFriend(request)).await {
+                Ok(Ok(Some(response))) => response,
+                Ok(Ok(None)) => refusal(Refusal::Malformed, "answered elsewhere"),
+                Ok(Err(_)) => refusal(Refusal::Busy, "our disk does not answer"),
+                Err(_) => stopping(),
+            },
         }
     }
 
