@@ -307,7 +307,12 @@ impl Handler<EnvelopeArrived> for CatalogActor {
     fn handle(&mut self, arrived: EnvelopeArrived, ctx: &mut Context<Self>) {
         if self.waiting_bytes() > WAITING_BYTES {
             self.metrics.offered("dropped");
-        } else if self.apply(arrived.envelope, arrived.from) {
+            return;
+        }
+        let news = self.apply(arrived.envelope, arrived.from);
+        // The swarm may have stopped.
+        let _ = arrived.news.send(news);
+        if news {
             // Nobody waits for the answer: gossip is a hint.
             drop(self.written(ctx));
         }

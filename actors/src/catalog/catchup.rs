@@ -9,12 +9,11 @@ use seedpod_protocol::envelope::Verified;
 use seedpod_protocol::ids::PodId;
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::Request;
-use tracing::{debug, warn};
 
 use super::CatalogActor;
 use super::messages::Receive;
 use super::sync::{Effect, Input, Run, Terms};
-use crate::swarm::{RequestError, Swarm};
+use crate::swarm::{RequestError, Swarm, Way};
 
 /// Compares roots with a friend and takes what is missing.
 #[derive(Debug, Message)]
@@ -112,7 +111,7 @@ impl Driver {
     }
 
     async fn take(&self, envelopes: Vec<Vec<u8>>) -> Result<Input, CatchUpError> {
-        let envelopes = accept(&self.swarm, self.with, envelopes).await;
+        let envelopes = accept(&self.swarm, self.with, Way::CatchUp, envelopes).await;
         let receive = Receive {
             from: self.with,
             envelopes,
@@ -122,21 +121,22 @@ impl Driver {
     }
 }
 
-/// Checks envelopes that a pod handed over; what is refused is left out, and a forgery bans the pod that gave it.
-pub(crate) async fn accept(swarm: &Swarm, from: PodId, envelopes: Vec<Vec<u8>>) -> Vec<Verified<Record>> {
+/// Checks envelopes that a pod handed over; what is refused is left out and told to the swarm, which holds it against that pod.
+pub(crate) async fn accept(
+    swarm: &Swarm,
+    from: PodId,
+    way: Way,
+    envelopes: Vec<Vec<u8>>,
+) -> Vec<Verified<Record>> {
     let mut accepted = Vec::with_capacity(envelopes.len());
+    let mut refused = Vec::new();
     for checked in swarm.verify(envelopes).await {
         match checked {
             Ok(record) => accepted.push(record),
-            Err(refusal) => {
-                debug!(from = %from.short(), %refusal, "a record was refused");
-                if let Some(reason) = refusal.ban() {
-                    warn!(from = %from.short(), %refusal, "a pod handed over a forgery");
-                    swarm.ban(from, reason).await;
-                }
-            }
+            Err(refusal) => refused.push(refusal),
         }
     }
+    swarm.refused(from, way, refused).await;
     accepted
 }
 

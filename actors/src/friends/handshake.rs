@@ -20,7 +20,7 @@ use super::rounds::SyncNow;
 use super::state::{Answer, Candidate, Friends};
 use crate::catalog::messages::{Admit, GetEnvelope, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
-use crate::swarm::Friend;
+use crate::swarm::{Friend, Way, introduce};
 
 /// Hosts and pods spoken with at once.
 const AT_ONCE: usize = 10;
@@ -170,8 +170,12 @@ impl Diplomat {
             .await;
         match answer.map_err(|error| Refused::No(error.to_string()))? {
             Response::Befriended { card, friendship } => {
-                let candidate = introduced(candidate.pod, card).unwrap_or_else(|_| candidate.clone());
-                let theirs = yes_of(candidate.pod, self.links.me, friendship).map_err(Refused::No)?;
+                let introduced = self.introduced(candidate.pod, &card).await;
+                let candidate = introduced.unwrap_or_else(|_| candidate.clone());
+                let theirs = self
+                    .yes_of(candidate.pod, &friendship)
+                    .await
+                    .map_err(Refused::No)?;
                 let agreed = self.both_agree(candidate.clone(), theirs).await;
                 agreed.map_err(|error| Refused::No(error.to_string()))?;
                 // Whoever made a friend wants to see its videos: the answer waits for the first comparison, though not
@@ -191,10 +195,12 @@ impl Diplomat {
 
     /// Answers a pod that shows its yes.
     pub(super) async fn answer(&self, from: PodId, card: Vec<u8>, friendship: Vec<u8>) -> Response {
-        let introduced =
-            introduced(from, card).and_then(|who| Ok((who, yes_of(from, self.links.me, friendship)?)));
-        let (candidate, theirs) = match introduced {
-            Ok(introduced) => introduced,
+        let candidate = match self.introduced(from, &card).await {
+            Ok(candidate) => candidate,
+            Err(cause) => return refusal(Refusal::Malformed, &cause),
+        };
+        let theirs = match self.yes_of(from, &friendship).await {
+            Ok(theirs) => theirs,
             Err(cause) => return refusal(Refusal::Malformed, &cause),
         };
         let asking = candidate.clone();
@@ -390,31 +396,47 @@ pub(super) fn candidate_of(friends: &Friends, pod: &PodId) -> Option<Candidate> 
     })
 }
 
-/// Opens a card and checks that it is the sender's own.
-fn introduced(from: PodId, card: Vec<u8>) -> Result<Candidate, String> {
-    let record = Envelope::decode(card).map_err(text)?.open().map_err(text)?;
-    match record.payload() {
-        Record::Card(Card { url, addresses, .. }) if record.header().author == from => Ok(Candidate {
-            pod: from,
-            host: host_of(url).to_owned(),
-            url: url.clone(),
-            addresses: addresses.clone(),
-        }),
-        _ => Err("the card is not the sender's own".to_owned()),
-    }
-}
-
-/// Opens a friendship register and checks that it is `from`'s yes to `me`.
-fn yes_of(from: PodId, me: PodId, friendship: Vec<u8>) -> Result<Verified<Record>, String> {
-    let record = Envelope::decode(friendship).map_err(text)?.open().map_err(text)?;
-    let header = record.header();
-    match record.payload() {
-        Record::Friendship(friendship)
-            if header.author == from && friendship.with == me && header.state == State::Live =>
-        {
-            Ok(record)
+impl Diplomat {
+    /// Opens a card and checks that it is the sender's own.
+    async fn introduced(&self, from: PodId, card: &[u8]) -> Result<Candidate, String> {
+        let record = self.shown_by(from, card).await?;
+        match record.payload() {
+            Record::Card(Card { url, addresses, .. }) => Ok(Candidate {
+                pod: from,
+                host: host_of(url).to_owned(),
+                url: url.clone(),
+                addresses: addresses.clone(),
+            }),
+            _ => Err("the card is none".to_owned()),
         }
-        _ => Err("the friendship is not the sender's yes to us".to_owned()),
+    }
+
+    /// Opens a friendship register and checks that it is `from`'s yes to us.
+    async fn yes_of(&self, from: PodId, friendship: &[u8]) -> Result<Verified<Record>, String> {
+        let record = self.shown_by(from, friendship).await?;
+        match record.payload() {
+            Record::Friendship(friendship)
+                if friendship.with == self.links.me && record.header().state == State::Live =>
+            {
+                Ok(record)
+            }
+            _ => Err("the friendship is not the sender's yes to us".to_owned()),
+        }
+    }
+
+    /// Opens what a pod shows of itself; what is refused is held against it.
+    async fn shown_by(&self, from: PodId, envelope: &[u8]) -> Result<Verified<Record>, String> {
+        match introduce(envelope, &from) {
+            Ok(record) => Ok(record),
+            Err(refusal) => {
+                let cause = text(&refusal);
+                self.links
+                    .swarm
+                    .refused(from, Way::Handshake, vec![refusal])
+                    .await;
+                Err(cause)
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::handshake::{Diplomat, refusal};
 use super::messages::Phase;
 use crate::catalog::catchup::accept;
 use crate::catalog::messages::{AnswerFriend, GetEnvelope, Receive};
-use crate::swarm::RequestArrived;
+use crate::swarm::{RequestArrived, Way};
 
 impl Handler<RequestArrived> for FriendsActor {
     type Result = ();
@@ -57,7 +57,7 @@ impl Diplomat {
         let catalog = &self.links.catalog;
         match request {
             Request::Tell { envelopes } => {
-                let verified = accept(&self.links.swarm, from, envelopes).await;
+                let verified = accept(&self.links.swarm, from, Way::Tell, envelopes).await;
                 match catalog
                     .send(Receive {
                         from,

@@ -11,7 +11,7 @@ use std::{
 
 use seedpod_protocol::ids::PodId;
 
-use super::messages::BanReason;
+use super::{door::Refusal, messages::BanReason};
 
 /// Most friends a pod keeps; further ones are dropped with a warning.
 pub const FRIENDS_MAX: usize = 4096;
@@ -94,14 +94,19 @@ impl Bucket {
     }
 
     fn take(&mut self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + since * self.rate).min(self.burst);
-        self.filled = now;
-        let enough = self.tokens >= 1.0;
+        let enough = self.holds(1.0, now);
         if enough {
             self.tokens -= 1.0;
         }
         enough
+    }
+
+    /// Whether so many tokens are left.
+    fn holds(&mut self, tokens: f64, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + since * self.rate).min(self.burst);
+        self.filled = now;
+        self.tokens >= tokens
     }
 
     /// Friends and strangers have different rates; a bucket that changes hands keeps no more than its new burst.
@@ -117,6 +122,9 @@ impl Bucket {
 
 /// Gossip messages a second and at once which a friend may hand us; a stranger's never get here.
 const GOSSIP_RATE: (f64, f64) = (500.0, 4000.0);
+/// Bytes of them a second and at once: records weigh a kilobyte, so this meets nobody who says something.
+const GOSSIP_BYTES_RATE: (f64, f64) = (2.0 * MIB, 16.0 * MIB);
+const MIB: f64 = 1024.0 * 1024.0;
 /// Requests a second and at once of a friend.
 const REQUEST_RATE: (f64, f64) = (100.0, 400.0);
 /// Requests a second and at once of a stranger: enough for a handshake.
@@ -126,6 +134,7 @@ const STRANGER_REQUEST_RATE: (f64, f64) = (2.0, 20.0);
 #[derive(Debug, Clone)]
 struct Meter {
     gossip: Bucket,
+    gossip_bytes: Bucket,
     requests: Bucket,
     answering: usize,
 }
@@ -169,6 +178,7 @@ impl Admission {
         let (rate, burst) = request_rate(&self.admitted, &pod);
         self.meters.entry(pod).or_insert_with(|| Meter {
             gossip: Bucket::new(now, GOSSIP_RATE.0, GOSSIP_RATE.1),
+            gossip_bytes: Bucket::new(now, GOSSIP_BYTES_RATE.0, GOSSIP_BYTES_RATE.1),
             requests: Bucket::new(now, rate, burst),
             answering: 0,
         });
@@ -181,10 +191,25 @@ impl Admission {
     }
 
     /// Whether a gossip message of this peer may cost us a signature check.
-    pub(super) fn take_gossip(&mut self, pod: &PodId, now: Instant) -> bool {
-        self.meters
-            .get_mut(pod)
-            .is_some_and(|meter| meter.gossip.take(now))
+    ///
+    /// # Errors
+    /// The reason, for counters.
+    pub(super) fn take_gossip(
+        &mut self,
+        pod: &PodId,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let meter = self.meters.get_mut(pod).ok_or("stranger")?;
+        let weight = u32::try_from(bytes).map_or(f64::INFINITY, f64::from);
+        if !meter.gossip_bytes.holds(weight, now) {
+            return Err("rate_bytes");
+        }
+        if !meter.gossip.take(now) {
+            return Err("rate");
+        }
+        meter.gossip_bytes.tokens -= weight;
+        Ok(())
     }
 
     /// Whether a request of this peer is answered; if so, [`Admission::answered`] follows.
@@ -227,6 +252,15 @@ impl Admission {
         let (count, _) = self.strikes.entry(pod).or_insert((0, now));
         *count += 1;
         (*count >= STRIKES_TO_BAN).then_some(BanReason::Malformed)
+    }
+
+    /// Holds an envelope that did not pass the door against whoever brought it, if that is to blame; says why to ban.
+    pub(super) fn refused(&mut self, from: PodId, refusal: &Refusal, now: Instant) -> Option<BanReason> {
+        if self.is_banned(&from) || !refusal.blames() {
+            return None;
+        }
+        let struck = self.strike(from, now);
+        refusal.ban().or(struck)
     }
 
     pub(super) fn ban(&mut self, pod: PodId, now: Instant) {
@@ -322,15 +356,31 @@ mod tests {
         let mut admission = Admission::new(pod(0));
         admission.connected(pod(1), start);
         let taken = (0..10_000)
-            .filter(|_| admission.take_gossip(&pod(1), start))
+            .filter(|_| admission.take_gossip(&pod(1), 100, start).is_ok())
             .count();
         assert_eq!(taken, 4000);
         let later = start + Duration::from_secs(1);
         let taken = (0..10_000)
-            .filter(|_| admission.take_gossip(&pod(1), later))
+            .filter(|_| admission.take_gossip(&pod(1), 100, later).is_ok())
             .count();
         assert_eq!(taken, 500);
         admission.check();
+    }
+
+    #[test]
+    fn heavy_messages_are_cut_by_their_weight() {
+        let start = Instant::now();
+        let mut admission = Admission::new(pod(0));
+        admission.connected(pod(1), start);
+        let heavy = 64 * 1024;
+        let taken = (0..1000).filter(|_| admission.take_gossip(&pod(1), heavy, start).is_ok());
+        assert_eq!(taken.count(), 256);
+        assert_eq!(admission.take_gossip(&pod(1), heavy, start), Err("rate_bytes"));
+        assert_eq!(
+            admission.take_gossip(&pod(1), heavy, start + Duration::from_secs(1)),
+            Ok(())
+        );
+        assert_eq!(admission.take_gossip(&pod(2), 1, start), Err("stranger"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The one door for records from outside: gossip, catch-up and restore all come through [`validate`].
+//! The one door for records from outside: gossip, catch-up and what is told all come through [`validate`]; what a pod shows of itself to
+//! become a friend, before it is one, through [`introduce`].
 //!
 //! Pure. What it answers depends on the bytes, the topic and the set of admitted authors alone, and a refusal says both what to tell
 //! gossipsub and whether its sender forfeits its place. Order of checks: size and form, author, signature, payload; so an author who is
@@ -60,6 +61,11 @@ impl Refusal {
         }
     }
 
+    /// Whether an honest pod would not have handed it on, so that it is held against the sender.
+    pub fn blames(&self) -> bool {
+        matches!(self.verdict(), MessageAcceptance::Reject)
+    }
+
     /// Why its sender is locked out at once, if it is. No honest pod forwards such a thing, so this never meets one.
     pub fn ban(&self) -> Option<BanReason> {
         match self {
@@ -87,6 +93,18 @@ pub fn validate(bytes: &[u8], topic: Topic, admitted: &Admitted) -> Result<Verif
             kind: header.kind,
             topic,
         });
+    }
+    Ok(envelope.open()?)
+}
+
+/// Takes what a pod shows of itself from bytes to a statement that holds: its card, or its side of a friendship.
+///
+/// # Errors
+/// See [`Refusal`]; one signed by anybody but `from` is refused for its author.
+pub fn introduce(bytes: &[u8], from: &PodId) -> Result<Verified<Record>, Refusal> {
+    let envelope = Envelope::decode(bytes)?;
+    if envelope.header().author != *from {
+        return Err(Refusal::Author(envelope.header().author));
     }
     Ok(envelope.open()?)
 }
@@ -145,6 +163,19 @@ mod tests {
             ("signature", MessageAcceptance::Reject)
         );
         assert_eq!(refusal.ban(), Some(BanReason::Forged));
+    }
+
+    #[test]
+    fn a_pod_introduces_itself_and_nobody_else() {
+        let (pod, other) = (testing::key(1), testing::key(2));
+        let shown = testing::record(&pod, 1);
+        assert_eq!(introduce(shown.bytes(), &pod.id()).as_ref(), Ok(&shown));
+        assert_eq!(
+            introduce(shown.bytes(), &other.id()),
+            Err(Refusal::Author(pod.id()))
+        );
+        let forged = introduce(&testing::tampered(&shown), &pod.id()).expect_err("refused");
+        assert_eq!(forged.ban(), Some(BanReason::Forged));
     }
 
     #[test]

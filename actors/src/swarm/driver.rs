@@ -15,8 +15,8 @@ use std::{
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr, Swarm as Libp2pSwarm,
-    gossipsub::{IdentTopic, PublishError},
+    Multiaddr, PeerId, Swarm as Libp2pSwarm,
+    gossipsub::{IdentTopic, MessageId, PublishError},
     multiaddr::Protocol,
     request_response::{OutboundRequestId, ResponseChannel},
     swarm::{
@@ -89,6 +89,13 @@ struct Answer {
     response: Option<Response>,
 }
 
+/// What the subscriber found about a record that came by gossip.
+struct Judged {
+    id: MessageId,
+    source: PeerId,
+    news: bool,
+}
+
 /// The task's state.
 pub(super) struct Driver {
     swarm: Libp2pSwarm<Behaviour>,
@@ -106,6 +113,8 @@ pub(super) struct Driver {
     owed: HashSet<PodId>,
     asking: HashMap<OutboundRequestId, Asking>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// Records that the subscriber has not yet looked up.
+    judging: FuturesUnordered<BoxFuture<'static, Judged>>,
     candidates: mpsc::Sender<Candidate>,
     verdicts: mpsc::Receiver<Verdict>,
     upkeep: Interval,
@@ -160,6 +169,7 @@ impl Driver {
             owed: HashSet::new(),
             asking: HashMap::new(),
             answers: FuturesUnordered::new(),
+            judging: FuturesUnordered::new(),
             candidates,
             verdicts,
             upkeep,
@@ -208,6 +218,7 @@ impl Driver {
                     }
                 }
                 Some(answer) = self.answers.next() => self.on_answer(answer),
+                Some(judged) = self.judging.next() => self.on_judged(judged),
                 Some(verdict) = self.verdicts.recv() => self.on_verdict(verdict),
                 _ = self.upkeep.tick() => self.on_upkeep(Instant::now()),
                 event = self.swarm.select_next_some(), if self.subscribers.is_some() => self.on_swarm_event(event),
@@ -240,6 +251,11 @@ impl Driver {
                 reply
                     .send(self.peers.iter().map(|(pod, peer)| info_of(*pod, peer)).collect())
                     .ok();
+            }
+            Command::Refused { from, way, refusals } => {
+                for refusal in &refusals {
+                    self.on_refused(from, way, refusal);
+                }
             }
             Command::Ban { pod, reason, done } => {
                 self.ban(pod, reason);

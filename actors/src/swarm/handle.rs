@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Admitted, BanReason, Friend, PeerInfo, Refusal, RequestError, Subscribers, SwarmError, SwarmMetrics,
-    SwarmOptions, Topic,
+    SwarmOptions, Topic, Way,
     driver::{Driver, Shared},
     validate,
 };
@@ -47,6 +47,11 @@ pub(super) enum Command {
     },
     Peers {
         reply: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    Refused {
+        from: PodId,
+        way: Way,
+        refusals: Vec<Refusal>,
     },
     Ban {
         pod: PodId,
@@ -185,6 +190,14 @@ impl Swarm {
                 Ok(answers) => checked.extend(answers),
                 Err(_) => return checked,
             }
+        }
+    }
+
+    /// Says what of a pod's envelopes was refused: each is counted and, unless an honest pod might have handed it on, held against it.
+    /// A forgery locks it out at once, the fifth malformed one too.
+    pub async fn refused(&self, from: PodId, way: Way, refusals: Vec<Refusal>) {
+        if !refusals.is_empty() {
+            self.order(Command::Refused { from, way, refusals }).await;
         }
     }
 

@@ -20,6 +20,8 @@ pub struct EnvelopeArrived {
     pub from: PodId,
     /// The record.
     pub envelope: Verified<Record>,
+    /// Whether it was news to us: gossip carries on what was, and ignores the rest. Dropping it says no.
+    pub news: oneshot::Sender<bool>,
 }
 
 /// A connected pod, friend or not, asks something. Dropping `reply` tells it that there is no answer.
@@ -82,6 +84,31 @@ pub struct PeerInfo {
     pub connected_since: Timestamp,
     /// The last round trip measured, if any.
     pub rtt: Option<Duration>,
+}
+
+/// By which way envelopes came to the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// Gossip.
+    Gossip,
+    /// An answer to a question of ours.
+    CatchUp,
+    /// Somebody told us unasked.
+    Tell,
+    /// A card or a yes that was shown to become a friend.
+    Handshake,
+}
+
+impl Way {
+    /// The word for counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gossip => "gossip",
+            Self::CatchUp => "catch_up",
+            Self::Tell => "tell",
+            Self::Handshake => "handshake",
+        }
+    }
 }
 
 /// Where gossip goes.

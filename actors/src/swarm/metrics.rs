@@ -13,6 +13,12 @@ struct Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    way: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     direction: &'static str,
     outcome: &'static str,
@@ -33,6 +39,7 @@ struct Queue {
 pub struct SwarmMetrics {
     connected: Gauge,
     gossip: Family<Verdict, Counter>,
+    refused: Family<Refused, Counter>,
     published: Family<Reason, Counter>,
     requests: Family<Outcome, Counter>,
     queue_full: Family<Queue, Counter>,
@@ -54,6 +61,11 @@ impl SwarmMetrics {
             "gossip",
             "Gossip messages received, by verdict and reason",
             metrics.gossip.clone(),
+        );
+        room.register(
+            "refused",
+            "Envelopes that the door did not let in, by the way they came and the reason",
+            metrics.refused.clone(),
         );
         room.register(
             "published",
@@ -85,6 +97,10 @@ impl SwarmMetrics {
 
     pub(super) fn gossip(&self, verdict: &'static str, reason: &'static str) {
         self.gossip.get_or_create(&Verdict { verdict, reason }).inc();
+    }
+
+    pub(super) fn refused(&self, way: &'static str, reason: &'static str) {
+        self.refused.get_or_create(&Refused { way, reason }).inc();
     }
 
     pub(super) fn published(&self, outcome: &'static str) {
@@ -124,6 +140,11 @@ impl SwarmMetrics {
     /// How many gossip messages got this verdict (`accept`, `ignore`, `reject`) for this reason (empty for accepted ones).
     pub fn gossip_count(&self, verdict: &'static str, reason: &'static str) -> u64 {
         self.gossip.get_or_create(&Verdict { verdict, reason }).get()
+    }
+
+    /// How many envelopes that came this way (see [`Way::name`](super::Way::name)) were refused for this reason.
+    pub fn refused_count(&self, way: &'static str, reason: &'static str) -> u64 {
+        self.refused.get_or_create(&Refused { way, reason }).get()
     }
 
     /// How many of our own gossip messages came to this end (`sent`, `duplicate`, `nobody`, `queues_full`, `failed`).

@@ -12,7 +12,8 @@
 //! Invariants:
 //! - The driver never waits for a mailbox, a disk or a signature. What does not fit is dropped and counted; gossip is a hint, catch-up
 //!   the truth.
-//! - Records come in through [`validate`] alone, whichever way they came.
+//! - Records come in through [`validate`] alone, whichever way they came; what is refused is counted, and held against whoever brought it
+//!   if an honest pod would not have.
 //! - Anyone may connect and send requests, for that is how friendships begin; only friends take part in gossip, and a stranger who is
 //!   silent for [`SwarmOptions::idle_time`] is disconnected. Friends are kept connected, with back-off.
 //! - Everything a peer can make us keep has a maximum, and goes when the peer goes; bans and strikes expire.
@@ -42,11 +43,11 @@ use seedpod_protocol::keys::PodKey;
 
 pub use self::{
     admission::{Admitted, BAN_TIME, FRIENDS_MAX},
-    door::{Refusal, validate},
+    door::{Refusal, introduce, validate},
     handle::Swarm,
     messages::{
         ANSWER_TIME, BanReason, EnvelopeArrived, Friend, PeerChanged, PeerInfo, RequestArrived, RequestError,
-        Subscribers, Topic,
+        Subscribers, Topic, Way,
     },
     metrics::SwarmMetrics,
 };

@@ -5,7 +5,14 @@
 mod rogues;
 mod weather;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::{Actor, Context, Handler, System};
 use seedpod_protocol::{
@@ -57,6 +64,8 @@ struct Ear {
     envelopes: mpsc::UnboundedSender<EnvelopeArrived>,
     changes: mpsc::UnboundedSender<PeerChanged>,
     manner: Manner,
+    /// Whether it finds records new; asked for each.
+    news: Arc<AtomicBool>,
     kept: Vec<oneshot::Sender<Response>>,
 }
 
@@ -67,8 +76,10 @@ impl Actor for Ear {
 impl Handler<EnvelopeArrived> for Ear {
     type Result = ();
 
-    fn handle(&mut self, arrived: EnvelopeArrived, _: &mut Self::Context) {
+    fn handle(&mut self, mut arrived: EnvelopeArrived, _: &mut Self::Context) {
+        let news = std::mem::replace(&mut arrived.news, oneshot::channel().0);
         self.envelopes.send(arrived).ok();
+        news.send(self.news.load(Ordering::Relaxed)).ok();
     }
 }
 
@@ -100,6 +111,7 @@ struct Pod {
     swarm: Swarm,
     task: JoinHandle<()>,
     metrics: SwarmMetrics,
+    news: Arc<AtomicBool>,
     envelopes: mpsc::UnboundedReceiver<EnvelopeArrived>,
     changes: mpsc::UnboundedReceiver<PeerChanged>,
 }
@@ -154,10 +166,12 @@ impl Ground {
             .expect("a free address");
         let (tell_envelopes, envelopes) = mpsc::unbounded_channel();
         let (tell_changes, changes) = mpsc::unbounded_channel();
+        let news = Arc::new(AtomicBool::new(true));
         let ear = Ear {
             envelopes: tell_envelopes,
             changes: tell_changes,
             manner,
+            news: Arc::clone(&news),
             kept: Vec::new(),
         }
         .start();
@@ -173,6 +187,7 @@ impl Ground {
             swarm,
             task,
             metrics,
+            news,
             envelopes,
             changes,
         }
@@ -215,6 +230,8 @@ on_every_ground! {
     a_silent_stranger_is_disconnected_and_a_friend_stays,
     a_banned_pod_stays_out_until_it_is_pardoned,
     catch_up_comes_through_the_same_door,
+    what_is_no_news_goes_no_further,
+    what_is_refused_by_other_ways_is_counted_and_held_against_who_brought_it,
     a_taken_address_is_named,
     after_the_end_nobody_is_connected_and_nothing_is_asked,
     the_task_ends_with_its_last_handle,
@@ -515,6 +532,59 @@ async fn a_silent_stranger_is_disconnected_and_a_friend_stays(ground: Ground) {
             .collect::<Vec<_>>(),
         [friend.id]
     );
+}
+
+async fn what_is_no_news_goes_no_further(ground: Ground) {
+    let (mut a, mut b, mut c) = (ground.pod(1).await, ground.pod(2).await, ground.pod(3).await);
+    a.swarm.set_friends(vec![b.reachable(), c.author()]).await;
+    b.swarm.set_friends(vec![a.author(), c.author()]).await;
+    c.swarm.set_friends(vec![b.reachable(), a.author()]).await;
+    a.sees(b.id, true).await;
+    c.sees(b.id, true).await;
+    a.gossip_until_heard(1, &mut 0, &mut c).await;
+    while b.envelopes.try_recv().is_ok() {}
+    b.news.store(false, Ordering::Relaxed);
+    for old in 1..=5 {
+        a.swarm.gossip(Topic::Catalog, record(&key(1), 1_000 + old)).await;
+    }
+    until(|| b.metrics.gossip_count("ignore", "stale") >= 5).await;
+    b.news.store(true, Ordering::Relaxed);
+    // Whatever B would have sent on comes before this.
+    let mut heard = vec![a.gossip_until_heard(1, &mut 2_000, &mut c).await];
+    while let Ok(more) = c.envelopes.try_recv() {
+        heard.push(more);
+    }
+    let went_on: Vec<u64> = heard.iter().map(|heard| heard.envelope.header().seq).collect();
+    assert!(
+        !went_on.iter().any(|seq| (1_000..2_000).contains(seq)),
+        "{went_on:?}"
+    );
+}
+
+async fn what_is_refused_by_other_ways_is_counted_and_held_against_who_brought_it(ground: Ground) {
+    let (pod, rogue) = (ground.pod(1).await, ground.pod(2).await);
+    let refusals = |bytes: Vec<&[u8]>| {
+        let admitted = Admitted::new(pod.id, [rogue.id]);
+        let refuse = |bytes: &[u8]| validate(bytes, Topic::Catalog, &admitted).expect_err("refused");
+        bytes.into_iter().map(refuse).collect::<Vec<_>>()
+    };
+    pod.swarm.set_friends(vec![rogue.reachable()]).await;
+    until_peers(&pod, 1).await;
+    let stranger = record(&key(3), 1);
+    let strangers = refusals(vec![stranger.bytes(); 9]);
+    pod.swarm.refused(rogue.id, Way::CatchUp, strangers).await;
+    let noise: &[u8] = &[0xff];
+    pod.swarm
+        .refused(rogue.id, Way::Tell, refusals(vec![noise; 4]))
+        .await;
+    until_peers(&pod, 1).await;
+    assert_eq!(pod.metrics.refused_count("catch_up", "author"), 9);
+    assert_eq!(pod.metrics.refused_count("tell", "not-canonical"), 4);
+    pod.swarm
+        .refused(rogue.id, Way::Handshake, refusals(vec![noise]))
+        .await;
+    until_peers(&pod, 0).await;
+    assert_eq!(pod.metrics.ban_count("malformed"), 1);
 }
 
 async fn catch_up_comes_through_the_same_door(ground: Ground) {

@@ -13,19 +13,22 @@ use libp2p::{
     request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
     swarm::{ConnectionId, SwarmEvent},
 };
-use seedpod_protocol::requests::{self, Response};
+use seedpod_protocol::{
+    ids::PodId,
+    requests::{self, Response},
+};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::{
     super::{
-        ANSWER_TIME, EnvelopeArrived, RequestArrived, RequestError, Topic,
+        ANSWER_TIME, EnvelopeArrived, Refusal, RequestArrived, RequestError, Topic, Way,
         behaviour::BehaviourEvent,
         codec::Asked,
         peer_id::pod_id,
         verify::{Candidate, Verdict},
     },
-    Answer, Driver, Peer, wall_clock,
+    Answer, Driver, Judged, Peer, wall_clock,
 };
 
 impl Driver {
@@ -170,18 +173,22 @@ impl Driver {
             .find(|topic| topic.name() == message.topic.as_str());
         let ignored = match (pod_id(&source), topic) {
             (Some(pod), Some(topic)) if self.admission.admitted().is_friend(&pod) => {
-                if self.admission.take_gossip(&pod, Instant::now()) {
-                    let admitted = Arc::clone(self.admission.admitted());
-                    let candidate = Candidate {
-                        id: id.clone(),
-                        source,
-                        topic,
-                        bytes: message.data,
-                        admitted,
-                    };
-                    self.candidates.try_send(candidate).err().map(|_| "queue_full")
-                } else {
-                    Some("rate")
+                match self
+                    .admission
+                    .take_gossip(&pod, message.data.len(), Instant::now())
+                {
+                    Ok(()) => {
+                        let admitted = Arc::clone(self.admission.admitted());
+                        let candidate = Candidate {
+                            id: id.clone(),
+                            source,
+                            topic,
+                            bytes: message.data,
+                            admitted,
+                        };
+                        self.candidates.try_send(candidate).err().map(|_| "queue_full")
+                    }
+                    Err(reason) => Some(reason),
                 }
             }
             _ => Some("stranger"),
@@ -200,33 +207,49 @@ impl Driver {
                 self.report(&id, &source, MessageAcceptance::Ignore);
             }
             Ok(envelope) => {
-                self.metrics.gossip("accept", "");
-                self.report(&id, &source, MessageAcceptance::Accept);
-                if let Some(subscribers) = &self.subscribers
-                    && subscribers
-                        .envelopes
-                        .try_send(EnvelopeArrived { from, envelope })
-                        .is_err()
-                {
+                let (news, judged) = oneshot::channel();
+                let arrived = EnvelopeArrived { from, envelope, news };
+                let told = self.subscribers.as_ref().map(|to| to.envelopes.try_send(arrived));
+                if let Some(Ok(())) = told {
+                    let judging = judged.map(move |news| Judged {
+                        id,
+                        source,
+                        news: news.unwrap_or(false),
+                    });
+                    self.judging.push(judging.boxed());
+                } else {
+                    // Too busy to look it up is no reason to keep it from others.
                     self.metrics.queue_full("envelopes");
+                    self.metrics.gossip("accept", "");
+                    self.report(&id, &source, MessageAcceptance::Accept);
                 }
             }
             Err(refusal) => {
-                debug!(peer = %from.short(), %refusal, "gossip refused");
-                let verdict = refusal.verdict();
-                let rejected = matches!(verdict, MessageAcceptance::Reject);
-                self.metrics
-                    .gossip(if rejected { "reject" } else { "ignore" }, refusal.reason());
-                self.report(&id, &source, verdict);
-                let struck = if rejected {
-                    self.admission.strike(from, Instant::now())
-                } else {
-                    None
-                };
-                if let Some(reason) = refusal.ban().or(struck) {
-                    self.ban(from, reason);
-                }
+                let verdict = if refusal.blames() { "reject" } else { "ignore" };
+                self.metrics.gossip(verdict, refusal.reason());
+                self.report(&id, &source, refusal.verdict());
+                self.on_refused(from, Way::Gossip, &refusal);
             }
+        }
+    }
+
+    /// What is news goes on to others, and what is not ends here: who repeats old records reaches nobody but us.
+    pub(super) fn on_judged(&mut self, Judged { id, source, news }: Judged) {
+        if news {
+            self.metrics.gossip("accept", "");
+            self.report(&id, &source, MessageAcceptance::Accept);
+        } else {
+            self.metrics.gossip("ignore", "stale");
+            self.report(&id, &source, MessageAcceptance::Ignore);
+        }
+    }
+
+    /// Counts an envelope that did not pass the door, and holds it against whoever brought it if that is to blame.
+    pub(super) fn on_refused(&mut self, from: PodId, way: Way, refusal: &Refusal) {
+        debug!(peer = %from.short(), way = way.name(), %refusal, "envelope refused");
+        self.metrics.refused(way.name(), refusal.reason());
+        if let Some(reason) = self.admission.refused(from, refusal, Instant::now()) {
+            self.ban(from, reason);
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use libp2p::{Multiaddr, gossipsub::MessageAcceptance};
+use libp2p::Multiaddr;
 use seedpod_protocol::{
     codec,
     ids::{ContentHash, PodId, Timestamp},
@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     super::{
-        ANSWER_TIME, Admitted, BanReason, EnvelopeArrived, Friend, PeerChanged, PeerInfo, RequestArrived,
-        RequestError, Subscribers, SwarmError, SwarmMetrics, SwarmOptions, Topic,
+        ANSWER_TIME, Admitted, BanReason, EnvelopeArrived, Friend, PeerChanged, PeerInfo, Refusal,
+        RequestArrived, RequestError, Subscribers, SwarmError, SwarmMetrics, SwarmOptions, Topic, Way,
         admission::Admission,
         behaviour,
         dialing::{BackOff, Dialing},
@@ -53,6 +53,14 @@ struct Answer {
     response: Option<Response>,
 }
 
+/// What the subscriber found about a record that came by gossip.
+struct Judged {
+    from: PodId,
+    topic: Topic,
+    bytes: Vec<u8>,
+    news: bool,
+}
+
 pub(super) struct MemoryDriver {
     network: Network,
     number: u64,
@@ -71,6 +79,7 @@ pub(super) struct MemoryDriver {
     asking: HashMap<u64, Asking>,
     last_question: u64,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    judging: FuturesUnordered<BoxFuture<'static, Judged>>,
     /// Gossip that came or went before, each topic apart.
     seen: HashSet<(Topic, ContentHash)>,
 }
@@ -109,6 +118,7 @@ impl MemoryDriver {
             asking: HashMap::new(),
             last_question: 0,
             answers: FuturesUnordered::new(),
+            judging: FuturesUnordered::new(),
             seen: HashSet::new(),
         })
     }
@@ -125,6 +135,7 @@ impl MemoryDriver {
                     }
                 }
                 Some(answer) = self.answers.next() => self.on_answer(answer),
+                Some(judged) = self.judging.next() => self.on_judged(judged),
                 _ = upkeep.tick() => self.on_upkeep(),
                 Some(packet) = self.packets.recv(), if self.subscribers.is_some() => self.on_packet(packet),
             }
@@ -160,6 +171,11 @@ impl MemoryDriver {
                     rtt: None,
                 });
                 reply.send(infos.collect()).ok();
+            }
+            Command::Refused { from, way, refusals } => {
+                for refusal in &refusals {
+                    self.on_refused(from, way, refusal);
+                }
             }
             Command::Ban { pod, reason, done } => {
                 self.ban(pod, reason);
@@ -346,34 +362,54 @@ impl MemoryDriver {
         if !self.admission.admitted().is_friend(&from) || !self.seen.insert((topic, ContentHash::of(bytes))) {
             return;
         }
-        if !self.admission.take_gossip(&from, Instant::now()) {
-            self.metrics.gossip("ignore", "rate");
+        if let Err(reason) = self.admission.take_gossip(&from, bytes.len(), Instant::now()) {
+            self.metrics.gossip("ignore", reason);
             return;
         }
         match validate(bytes, topic, self.admission.admitted()) {
             Ok(envelope) if envelope.header().author == self.own => self.metrics.gossip("ignore", "own"),
             Ok(envelope) => {
-                self.metrics.gossip("accept", "");
-                self.flood(topic, bytes, Some(from));
-                let arrived = EnvelopeArrived { from, envelope };
+                let (news, judged) = oneshot::channel();
+                let arrived = EnvelopeArrived { from, envelope, news };
                 let told = self.subscribers.as_ref().map(|to| to.envelopes.try_send(arrived));
-                if matches!(told, Some(Err(_))) {
+                let heard = Judged {
+                    from,
+                    topic,
+                    bytes: bytes.to_vec(),
+                    news: true,
+                };
+                if let Some(Ok(())) = told {
+                    let judging = judged.map(move |news| Judged {
+                        news: news.unwrap_or(false),
+                        ..heard
+                    });
+                    self.judging.push(judging.boxed());
+                } else {
                     self.metrics.queue_full("envelopes");
+                    self.on_judged(heard);
                 }
             }
             Err(refusal) => {
-                let rejected = matches!(refusal.verdict(), MessageAcceptance::Reject);
-                let verdict = if rejected { "reject" } else { "ignore" };
+                let verdict = if refusal.blames() { "reject" } else { "ignore" };
                 self.metrics.gossip(verdict, refusal.reason());
-                let struck = if rejected {
-                    self.admission.strike(from, Instant::now())
-                } else {
-                    None
-                };
-                if let Some(reason) = refusal.ban().or(struck) {
-                    self.ban(from, reason);
-                }
+                self.on_refused(from, Way::Gossip, &refusal);
             }
+        }
+    }
+
+    fn on_judged(&mut self, judged: Judged) {
+        if judged.news {
+            self.metrics.gossip("accept", "");
+            self.flood(judged.topic, &judged.bytes, Some(judged.from));
+        } else {
+            self.metrics.gossip("ignore", "stale");
+        }
+    }
+
+    fn on_refused(&mut self, from: PodId, way: Way, refusal: &Refusal) {
+        self.metrics.refused(way.name(), refusal.reason());
+        if let Some(reason) = self.admission.refused(from, refusal, Instant::now()) {
+            self.ban(from, reason);
         }
     }
 
