@@ -18,12 +18,13 @@ use super::answers::Answer;
 use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_answer, wait};
 use super::catchup::{CatchUp, CatchUpError, CaughtUp, Driver};
 use super::messages::{
-    Admit, AnswerFriend, Change, Changed, Expel, GetDigest, GetEnvelope, GetRoots, KeepAuthors, Part,
-    Publish, PublishError, Receive, Replay, Subscribe,
+    Admit, AnswerFriend, Change, Changed, Expel, GetDigest, GetEnvelope, GetOtherStart, GetRoots, Hide,
+    KeepAuthors, OtherStart, Part, Publish, PublishError, Receive, Replay, Subscribe,
 };
 use super::records::{StoredRecord, row_key};
 use super::state::{Catalog, Outcome};
 use super::sync::{Patience, Terms};
+use super::twin::OtherStarts;
 use crate::clock;
 use crate::store::{Store, StoreError, Transaction, tables};
 use crate::supervise::Lifeline;
@@ -55,6 +56,7 @@ pub struct CatalogActor {
     /// If this pod was restored from an old copy, they hold what it signed after the copy was made.
     held_at_start: Option<Stamp>,
     pub(super) looked_back: HashSet<PodId>,
+    other_starts: OtherStarts,
     _lifeline: Lifeline,
 }
 
@@ -99,6 +101,7 @@ impl CatalogActor {
             key,
             held_at_start: state.last_stamp(&me),
             looked_back: HashSet::new(),
+            other_starts: OtherStarts::default(),
             state,
             store,
             swarm,
@@ -128,7 +131,7 @@ impl CatalogActor {
             Outcome::Frozen => "frozen",
         };
         self.metrics.offered(label);
-        let signed_now = self.unsettled_own(epoch);
+        let signed_now = self.unsettled_own(epoch, record.header().epoch);
         if let Outcome::Applied(head) = outcome {
             self.put(head, record, via);
         }
@@ -145,15 +148,17 @@ impl CatalogActor {
     }
 
     /// What this run has signed and has to sign again, read before it is overwritten; the new epoch goes to the disk.
-    fn unsettled_own(&mut self, before: Epoch) -> Vec<(Kind, ObjectId, State, Record)> {
+    fn unsettled_own(&mut self, before: Epoch, seen: Epoch) -> Vec<(Kind, ObjectId, State, Record)> {
         let now = self.state.epoch();
         if now == before {
             return Vec::new();
         }
         let keys = self.state.take_to_sign_again();
+        let other = self.other_starts.seen(seen, clock::now());
         warn!(
             counter = now.counter,
             signing_again = keys.len(),
+            twin = other.is_twin,
             "our own key was used by another start: this pod was restored or cloned"
         );
         let counter = now.counter.to_be_bytes().to_vec();
@@ -230,15 +235,20 @@ impl Handler<Part> for CatalogActor {
 impl Handler<KeepAuthors> for CatalogActor {
     type Result = ResponseFuture<Result<usize, Arc<StoreError>>>;
 
-    fn handle(&mut self, KeepAuthors(authors): KeepAuthors, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, keep: KeepAuthors, ctx: &mut Context<Self>) -> Self::Result {
         let me = self.key.id();
-        let held: BTreeSet<PodId> = self.state.authors().filter(|author| *author != me).collect();
-        let gone: Vec<PodId> = held.difference(&authors).copied().collect();
+        let held: BTreeSet<PodId> = self.state.authors().chain(self.state.hidden()).collect();
+        let stays =
+            |author: &PodId| *author == me || keep.admitted.contains(author) || keep.hidden.contains(author);
+        let gone: Vec<PodId> = held.into_iter().filter(|author| !stays(author)).collect();
         for author in &gone {
             self.expel(*author);
         }
-        for author in authors {
-            self.state.admit(author);
+        for author in keep.hidden {
+            self.hide(author);
+        }
+        for author in keep.admitted {
+            self.admit(author);
         }
         let written = self.written(ctx);
         Box::pin(async move { wait(written).await.map(|()| gone.len()) })
@@ -322,8 +332,29 @@ impl Handler<EnvelopeArrived> for CatalogActor {
 impl Handler<Admit> for CatalogActor {
     type Result = ();
 
-    fn handle(&mut self, Admit(author): Admit, _: &mut Context<Self>) {
-        self.state.admit(author);
+    fn handle(&mut self, Admit(author): Admit, ctx: &mut Context<Self>) {
+        if self.admit(author) {
+            // Nobody waits: what follows of this author is told after what was hidden.
+            drop(self.written(ctx));
+        }
+    }
+}
+
+impl Handler<Hide> for CatalogActor {
+    type Result = ResponseFuture<Result<(), Arc<StoreError>>>;
+
+    fn handle(&mut self, Hide(author): Hide, ctx: &mut Context<Self>) -> Self::Result {
+        self.hide(author);
+        let written = self.written(ctx);
+        Box::pin(wait(written))
+    }
+}
+
+impl Handler<GetOtherStart> for CatalogActor {
+    type Result = Option<OtherStart>;
+
+    fn handle(&mut self, _: GetOtherStart, _: &mut Context<Self>) -> Option<OtherStart> {
+        self.other_starts.last()
     }
 }
 

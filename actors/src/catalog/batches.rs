@@ -38,6 +38,8 @@ pub(super) struct Batch {
     pub(super) transaction: Transaction,
     pub(super) bytes: usize,
     pub(super) changes: Vec<Change>,
+    /// Authors that are hidden no longer: after the changes, what is held of them is told from the disk.
+    pub(super) back: Vec<PodId>,
     pub(super) gossip: Vec<(Topic, Verified<Record>)>,
     pub(super) answers: Vec<oneshot::Sender<Result<(), Arc<StoreError>>>>,
 }
@@ -107,6 +109,23 @@ impl CatalogActor {
         self.batch(0).changes.push(Change::AuthorGone(author));
     }
 
+    /// Lets an author in; records that were hidden are told again once everything before them was.
+    pub(super) fn admit(&mut self, author: PodId) -> bool {
+        let back = self.state.admit(author);
+        if back {
+            self.batch(0).back.push(author);
+        }
+        back
+    }
+
+    /// Hides an author's records.
+    pub(super) fn hide(&mut self, author: PodId) {
+        if self.state.hide(author) {
+            self.looked_back.remove(&author);
+            self.batch(0).changes.push(Change::AuthorHidden(author));
+        }
+    }
+
     /// Adds the caller to the next batch and starts writing when nothing is being written.
     pub(super) fn written(
         &mut self,
@@ -125,7 +144,7 @@ impl CatalogActor {
         }
         if let Some(Replaying { to, answer }) = self.replays.pop_front() {
             self.busy = true;
-            let replay = replay(self.store.clone(), to);
+            let replay = replay(self.store.clone(), Vec::new(), vec![to]);
             ctx.spawn(replay.into_actor(self).map(|result, actor, ctx| {
                 if let Err(error) = &result {
                     error!(%error, "what the catalog holds could not be replayed");
@@ -147,6 +166,7 @@ impl CatalogActor {
             transaction,
             bytes: _,
             changes,
+            back,
             gossip,
             answers,
         } = batch;
@@ -164,6 +184,13 @@ impl CatalogActor {
                         .map(|subscriber| subscriber.send(changed.clone())),
                 )
                 .await;
+            }
+            let mut result = result;
+            for author in back {
+                if result.is_ok() {
+                    let author = author.as_bytes().to_vec();
+                    result = replay(store.clone(), author, subscribers.clone()).await;
+                }
             }
             let failed = result.as_ref().err().cloned();
             for answer in answers {
@@ -195,10 +222,14 @@ impl CatalogActor {
     /// A batch did not reach the disk: what it changed in memory, and what was built on it, never happened.
     fn forget_unwritten(&mut self, cause: &Arc<StoreError>) {
         let admitted: Vec<PodId> = self.state.authors().collect();
+        let hidden: Vec<PodId> = self.state.hidden().collect();
         match load(&self.store, self.key.id(), self.state.epoch()) {
             Ok(mut state) => {
                 for author in admitted {
                     state.admit(author);
+                }
+                for author in hidden {
+                    state.hide(author);
                 }
                 state.resume_stamps(&self.state);
                 self.state = state;
@@ -254,12 +285,16 @@ pub(super) fn read_answer(store: &Store, answer: Answer) -> Result<Response, Sto
     })
 }
 
-async fn replay(store: Store, to: Recipient<Changed>) -> Result<(), Arc<StoreError>> {
+/// Tells what is held of all authors, or of the one whose bytes are `prefix`.
+async fn replay(store: Store, prefix: Vec<u8>, to: Vec<Recipient<Changed>>) -> Result<(), Arc<StoreError>> {
     let (pages, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(2);
-    let reading = tokio::task::spawn_blocking(move || read_all(&store, &pages));
+    let reading = tokio::task::spawn_blocking(move || read_all(&store, &prefix, &pages));
     while let Some(changes) = receiver.recv().await {
-        let changes = Arc::new(changes);
-        if to.send(Changed { changes }).await.is_err() {
+        let changed = Changed {
+            changes: Arc::new(changes),
+        };
+        let told = join_all(to.iter().map(|follower| follower.send(changed.clone()))).await;
+        if told.iter().all(Result::is_err) {
             break;
         }
     }
@@ -270,10 +305,14 @@ async fn replay(store: Store, to: Recipient<Changed>) -> Result<(), Arc<StoreErr
         .map_err(Arc::new)
 }
 
-/// Hands every record held to `pages`. Blocking; stops quietly when the receiver is gone.
-fn read_all(store: &Store, pages: &tokio::sync::mpsc::Sender<Vec<Change>>) -> Result<(), StoreError> {
+/// Hands every record held under a prefix to `pages`. Blocking; stops quietly when the receiver is gone.
+fn read_all(
+    store: &Store,
+    prefix: &[u8],
+    pages: &tokio::sync::mpsc::Sender<Vec<Change>>,
+) -> Result<(), StoreError> {
     let mut changes = Vec::with_capacity(REPLAY_PAGE);
-    for row in store.scan_prefix(tables::RECORDS, &[]) {
+    for row in store.scan_prefix(tables::RECORDS, prefix) {
         let (_, value) = row?;
         let stored = StoredRecord::decode(&value).map_err(|error| StoreError::Row(error.to_string()))?;
         let received_at = Timestamp::from_millis(u64::from(stored.received_s) * 1000);

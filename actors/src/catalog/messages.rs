@@ -63,7 +63,8 @@ pub struct Receive {
     pub envelopes: Vec<Verified<Record>>,
 }
 
-/// Lets an author's records in: a friendship began, or is being shaken hands on.
+/// Lets an author's records in: a friendship began, or is being shaken hands on. Those that were hidden are told to
+/// everybody again, from the disk.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Admit(
@@ -79,6 +80,15 @@ pub struct Expel(
     pub PodId,
 );
 
+/// Keeps an author's records on the disk and out of everything else, digests included, until it is admitted again: a
+/// friend that could not be reached for long. Answers when everybody was told.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Arc<StoreError>>")]
+pub struct Hide(
+    /// The author.
+    pub PodId,
+);
+
 /// Ends a friendship in one step: signs and publishes `saying`, deletes the author's records and lets no more of them
 /// in. All of it is on disk when this answers, or none of it happened.
 #[derive(Debug, Message)]
@@ -90,13 +100,31 @@ pub struct Part {
     pub saying: Publish,
 }
 
-/// Says who the authors are besides this pod: others are expelled, these admitted. Answers how many had to go.
-#[derive(Debug, Message)]
+/// Says whose records are held besides this pod's: all others are expelled. Answers how many had to go.
+#[derive(Debug, Default, Message)]
 #[rtype(result = "Result<usize, Arc<StoreError>>")]
-pub struct KeepAuthors(
-    /// The authors.
-    pub BTreeSet<PodId>,
-);
+pub struct KeepAuthors {
+    /// Those who are let in.
+    pub admitted: BTreeSet<PodId>,
+    /// Those whose records are kept and hidden.
+    pub hidden: BTreeSet<PodId>,
+}
+
+/// Asks whether another start of this pod was found to sign with its key.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<OtherStart>")]
+pub struct GetOtherStart;
+
+/// Signs of another start with this pod's key: this pod was restored from an old copy, or a copy of it is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherStart {
+    /// When the first sign was seen.
+    pub first_seen: Timestamp,
+    /// When the last one was.
+    pub last_seen: Timestamp,
+    /// Whether the other one answered to what this one says, so that it must be running: a twin.
+    pub is_twin: bool,
+}
 
 /// Asks for the root of every admitted author and of this pod, sorted by author.
 #[derive(Debug, Message)]
@@ -148,6 +176,9 @@ pub enum Change {
     Head(HeldRecord),
     /// All records of an author left the catalog.
     AuthorGone(PodId),
+    /// All records of an author are to be shown no longer. They are kept, with everything that was fetched for them, and
+    /// told again as heads should the author come back.
+    AuthorHidden(PodId),
 }
 
 /// A record with what this pod noted beside it; the notes are local and never leave the pod.

@@ -9,6 +9,7 @@
 //! - [`actor`] is the shell; [`batches`] is how it writes: one batch at a time, on disk before anyone is told.
 //! - [`sync`] decides what a friend is asked for, and [`answers`] what a friend is answered; both pure. [`catchup`] is
 //!   their shell; gossip is only a hint that makes catch-up rarely necessary.
+//! - `twin` tells a restored copy of this pod from one that runs beside it.
 //!
 //! The room does not know what a video is, nor who is a friend: the friend list admits and expels authors.
 
@@ -23,6 +24,7 @@ pub(crate) mod state;
 pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
+mod twin;
 
 pub use actor::CatalogActor;
 pub use metrics::CatalogMetrics;

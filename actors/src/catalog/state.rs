@@ -23,6 +23,8 @@ pub(crate) const PAGE_RECORDS: usize = 2_000;
 pub(crate) struct Catalog {
     me: PodId,
     authors: BTreeMap<PodId, Author>,
+    /// Authors whose records are kept and take part in nothing until they are admitted again.
+    hidden: BTreeMap<PodId, Author>,
     epoch: Epoch,
     last_seq: u64,
     last_number: u32,
@@ -92,6 +94,7 @@ impl Catalog {
         Self {
             me,
             authors,
+            hidden: BTreeMap::new(),
             epoch,
             last_seq: 0,
             last_number: 0,
@@ -190,9 +193,30 @@ impl Catalog {
         author.by_stamp.last().map(|(stamp, _)| *stamp)
     }
 
-    /// Lets an author's records in.
-    pub(crate) fn admit(&mut self, author: PodId) {
-        self.authors.entry(author).or_default();
+    /// Lets an author's records in; those that were hidden are back. Answers whether any were.
+    pub(crate) fn admit(&mut self, author: PodId) -> bool {
+        let hidden = self.hidden.remove(&author);
+        let back = hidden.is_some();
+        self.authors.entry(author).or_insert(hidden.unwrap_or_default());
+        back
+    }
+
+    /// Keeps an author's records out of everything until it is admitted again; this pod itself stays. Answers whether
+    /// it was admitted.
+    pub(crate) fn hide(&mut self, author: PodId) -> bool {
+        if author == self.me {
+            return false;
+        }
+        let Some(held) = self.authors.remove(&author) else {
+            return false;
+        };
+        self.hidden.insert(author, held);
+        true
+    }
+
+    /// Authors whose records are kept and not shown.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = PodId> + '_ {
+        self.hidden.keys().copied()
     }
 
     /// Forgets an author and answers the keys of all registers that were held; this pod itself stays.
@@ -200,10 +224,9 @@ impl Catalog {
         if author == self.me {
             return Vec::new();
         }
-        self.authors
-            .remove(&author)
-            .map(|author| author.heads.into_keys().collect())
-            .unwrap_or_default()
+        let held = [self.authors.remove(&author), self.hidden.remove(&author)];
+        let heads = held.into_iter().flatten().map(|author| author.heads);
+        heads.flat_map(BTreeMap::into_keys).collect()
     }
 
     /// The root of every author that takes part in digests, sorted by author.
@@ -306,7 +329,13 @@ impl Catalog {
             self.authors.contains_key(&self.me),
             "this pod is always among the authors"
         );
-        for author in self.authors.values() {
+        assert!(
+            self.hidden
+                .keys()
+                .all(|author| !self.authors.contains_key(author)),
+            "who is hidden is not admitted"
+        );
+        for author in self.authors.values().chain(self.hidden.values()) {
             assert_eq!(author.heads.len(), author.by_stamp.len());
             assert_eq!(author.heads.len(), author.trie.len());
             let mut rebuilt = Trie::default();

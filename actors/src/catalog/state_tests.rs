@@ -289,3 +289,29 @@ proptest! {
         prop_assert_eq!(straight.digest(), other.digest());
     }
 }
+
+#[test]
+fn who_is_hidden_takes_part_in_nothing_and_comes_back_whole() {
+    let (mut catalog, author) = (catalog(), key(2));
+    catalog.admit(author.id());
+    offer(&mut catalog, &record(&author, 1, State::Live, stamp(1, 1)));
+    let before = catalog.digest();
+    assert!(catalog.hide(author.id()));
+    catalog.check();
+    assert_eq!(catalog.roots().len(), 1, "this pod itself");
+    assert_ne!(catalog.digest(), before);
+    let next = record(&author, 2, State::Live, stamp(1, 2));
+    assert_eq!(offer(&mut catalog, &next), Outcome::NotAdmitted);
+    assert!(catalog.admit(author.id()), "there was something to come back");
+    catalog.check();
+    assert_eq!(catalog.digest(), before);
+    assert!(!catalog.admit(author.id()));
+    let me = catalog.me;
+    assert!(!catalog.hide(me), "this pod itself stays");
+    catalog.hide(author.id());
+    assert_eq!(
+        catalog.expel(author.id()).len(),
+        1,
+        "what is hidden can be deleted"
+    );
+}

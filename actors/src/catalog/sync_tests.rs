@@ -39,7 +39,9 @@ impl Pod {
             tag: [seed; 8],
         };
         let mut catalog = Catalog::new(id, epoch);
-        friends.iter().for_each(|friend| catalog.admit(key(*friend).id()));
+        for friend in friends {
+            catalog.admit(key(*friend).id());
+        }
         Self {
             id,
             catalog,

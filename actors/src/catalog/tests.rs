@@ -10,7 +10,10 @@ use seedpod_protocol::envelope::{Draft, State, Verified};
 use seedpod_protocol::records::Record;
 use tokio::sync::Semaphore;
 
-use super::messages::{Admit, Change, Changed, Expel, KeepAuthors, Part, Receive, Replay, Subscribe};
+use super::messages::{
+    Admit, Change, Changed, Expel, GetOtherStart, GetRoots, Hide, KeepAuthors, Part, Receive, Replay,
+    Subscribe,
+};
 use crate::catalog::messages::PublishError;
 use crate::store::{Transaction, tables};
 use crate::testing::{Base, key, profile, publish, run, stamp, thing, until};
@@ -57,7 +60,7 @@ impl Handler<Changed> for Ear {
                         let object = header.object.as_bytes().to_vec();
                         ear.heard.lock().unwrap().insert(object, header.state);
                     }
-                    Change::AuthorGone(_) => ear.heard.lock().unwrap().clear(),
+                    Change::AuthorGone(_) | Change::AuthorHidden(_) => ear.heard.lock().unwrap().clear(),
                 }
             }
         })))
@@ -221,7 +224,10 @@ fn parting_is_one_step_and_a_page_in_flight_brings_nothing_back() {
         assert_eq!(receive(&base, page).await, 5, "it comes back whole");
         let gone = base
             .catalog
-            .send(KeepAuthors([key(3).id()].into()))
+            .send(KeepAuthors {
+                admitted: [key(3).id()].into(),
+                ..KeepAuthors::default()
+            })
             .await
             .unwrap();
         assert_eq!(gone.unwrap(), 1);
@@ -255,5 +261,58 @@ fn an_own_record_of_a_lost_start_lifts_what_was_signed_since() {
         let again = Base::open_in(1, base.die().await).await;
         let next = again.publish(thing(1, State::Live, vec![1])).await.unwrap();
         assert_eq!(next.header().epoch.counter, 52);
+    });
+}
+
+#[test]
+fn hidden_records_stay_on_the_disk_and_are_told_again() {
+    run(async {
+        let base = Base::open(1).await;
+        let author = key(2).id();
+        base.catalog.send(Admit(author)).await.unwrap();
+        let page: Vec<_> = (0..3)
+            .map(|n| signed(2, 1 + u64::from(n), thing(n, State::Live, vec![1])))
+            .collect();
+        assert_eq!(receive(&base, page.clone()).await, 3);
+        let digest = base.digest().await;
+        let ear = Ear::new(100);
+        let heard = Arc::clone(&ear.heard);
+        let ear = ear.start();
+        base.catalog
+            .send(Subscribe(ear.clone().recipient()))
+            .await
+            .unwrap();
+        base.catalog
+            .send(Replay {
+                to: ear.clone().recipient(),
+            })
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(heard.lock().unwrap().len(), 3);
+
+        base.catalog.send(Hide(author)).await.unwrap().unwrap();
+        assert!(heard.lock().unwrap().is_empty(), "nobody shows them");
+        assert_eq!(base.store.len(tables::RECORDS), 3, "they are kept");
+        assert_eq!(base.catalog.send(GetRoots).await.unwrap().len(), 1);
+        let late = signed(2, 9, thing(9, State::Live, vec![9]));
+        assert_eq!(receive(&base, vec![late.clone()]).await, 0);
+
+        base.catalog.send(Admit(author)).await.unwrap();
+        assert_eq!(receive(&base, vec![late]).await, 1);
+        assert_eq!(heard.lock().unwrap().len(), 4, "first what was hidden");
+        base.catalog.send(Hide(author)).await.unwrap().unwrap();
+
+        // A start shows everybody until it is told who is hidden.
+        let again = Base::open_in(1, base.die().await).await;
+        let keep = KeepAuthors {
+            hidden: [author].into(),
+            ..KeepAuthors::default()
+        };
+        assert_eq!(again.catalog.send(keep).await.unwrap().unwrap(), 0);
+        assert_eq!(again.catalog.send(GetRoots).await.unwrap().len(), 1);
+        assert_ne!(again.digest().await, digest);
+        assert_eq!(again.store.len(tables::RECORDS), 4);
+        assert_eq!(again.catalog.send(GetOtherStart).await.unwrap(), None);
     });
 }

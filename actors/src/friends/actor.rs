@@ -306,7 +306,7 @@ impl Handler<Changed> for FriendsActor {
         for change in changed.changes.iter() {
             let held = match change {
                 Change::Head(held) => held,
-                Change::AuthorGone(author) => {
+                Change::AuthorGone(author) | Change::AuthorHidden(author) => {
                     self.state.silenced(author);
                     continue;
                 }

@@ -1,7 +1,5 @@
 //! Ending friendships, whoever ends them: our no, the entry and the end of the other's records are one step on the disk.
 
-use std::collections::BTreeSet;
-
 use futures::future::join_all;
 use seedpod_protocol::envelope::{State, Verified};
 use seedpod_protocol::ids::{PodId, Timestamp};
@@ -139,16 +137,21 @@ impl Diplomat {
 
     /// After a start, when the list has heard what the catalog holds: finishes what the end of the last run cut short.
     pub(super) async fn settle(&self) -> Result<(), FriendsError> {
-        let (friends, unmeant) = self
+        let (keep, unmeant) = self
             .with(|friends, _| {
-                let known: BTreeSet<PodId> = friends.in_phase(Phase::Friends).map(|(pod, _)| pod).collect();
-                (known, friends.unmeant())
+                let in_phase = |phase| friends.in_phase(phase).map(|(pod, _)| pod);
+                let keep = KeepAuthors {
+                    admitted: in_phase(Phase::Friends).collect(),
+                    // A handshake that goes on may bring an ejected friend back.
+                    hidden: in_phase(Phase::Ejected).chain(in_phase(Phase::Asking)).collect(),
+                };
+                (keep, friends.unmeant())
             })
             .await?;
         let gone = self
             .links
             .catalog
-            .send(KeepAuthors(friends))
+            .send(keep)
             .await
             .map_err(stopped)?
             .map_err(store)?;

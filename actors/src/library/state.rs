@@ -309,6 +309,8 @@ impl Library {
                     .flat_map(|id| self.replace_remote(id, None, now))
                     .collect()
             }
+            // It may come back, and what was fetched for it is of use then.
+            Change::AuthorHidden(_) => Vec::new(),
             Change::Head(held) => {
                 let header = held.record.header();
                 if header.author == self.me {

@@ -48,7 +48,7 @@ impl Handler<Changed> for SearchActor {
         for change in changed.changes.iter() {
             match change {
                 Change::Head(held) => self.model.apply(held),
-                Change::AuthorGone(author) => self.model.forget_author(author),
+                Change::AuthorGone(author) | Change::AuthorHidden(author) => self.model.forget_author(author),
             }
         }
     }

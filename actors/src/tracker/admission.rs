@@ -29,7 +29,7 @@ impl Admission {
     pub(super) fn follow(&mut self, change: &Change) -> AdmissionChange {
         let held = match change {
             Change::Head(held) => held,
-            Change::AuthorGone(author) => return self.forget(author),
+            Change::AuthorGone(author) | Change::AuthorHidden(author) => return self.forget(author),
         };
         let header = held.record.header();
         let (Kind::VIDEO, Ok(id)) = (header.kind, VideoId::try_from(header.object)) else {
