@@ -161,7 +161,12 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     let mut registry = Registry::default();
     let supervisor = Supervisor::new(SuperviseMetrics::new(&mut registry));
 
-    let store = open_store(folder.clone(), StoreMetrics::new(&mut registry)).await?;
+    let store = open_store(
+        folder.clone(),
+        settings.storage.snapshot_after.bytes(),
+        StoreMetrics::new(&mut registry),
+    )
+    .await?;
     let (swarm, driver) = Swarm::start(
         swarm_options(key(), &settings, &url),
         SwarmMetrics::register(&mut registry),
@@ -306,8 +311,9 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     })
 }
 
-async fn open_store(folder: PathBuf, metrics: StoreMetrics) -> Result<Store, Failure> {
+async fn open_store(folder: PathBuf, snapshot_bytes: u64, metrics: StoreMetrics) -> Result<Store, Failure> {
     let options = StoreOptions {
+        snapshot_bytes,
         metrics,
         ..StoreOptions::default()
     };

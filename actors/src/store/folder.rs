@@ -10,19 +10,17 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 
-/// The newest format this release reads, and the one it writes. Formats so far: 1.
-pub const FORMAT: u32 = 1;
-
 const FORMAT_FILE: &str = "format";
 const FORMAT_WORDS: &str = "seedpod store ";
 const LOCK_FILE: &str = "lock";
 
 /// The paths inside a data folder that belong to the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Folder {
     pub(super) root: PathBuf,
     pub(super) journal: PathBuf,
     pub(super) index: PathBuf,
+    pub(super) snapshots: PathBuf,
 }
 
 impl Folder {
@@ -31,24 +29,25 @@ impl Folder {
             root: root.to_owned(),
             journal: root.join("journal"),
             index: root.join("index"),
+            snapshots: root.join("snapshots"),
         }
     }
 
-    /// Refuses a store from the future. Touches nothing: not the lock file, not a mode, not a time stamp.
-    pub(super) fn check_format(&self) -> Result<(), StoreError> {
+    /// The format of what is there, nothing if there is nothing yet. Refuses a store from the future. Touches nothing: not the lock
+    /// file, not a mode, not a time stamp.
+    pub(super) fn check_format(&self, known: u32) -> Result<Option<u32>, StoreError> {
         let path = self.root.join(FORMAT_FILE);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io(&path)(error)),
         };
         let found = text
             .strip_prefix(FORMAT_WORDS)
             .and_then(|number| number.trim_end().parse::<u32>().ok());
         match found {
-            Some(FORMAT) => Ok(()),
-            Some(found) if found > FORMAT => Err(StoreError::Newer { found, known: FORMAT }),
-            // Migrations from older formats begin here, numbered; there is no older format yet.
+            Some(found) if found > known => Err(StoreError::Newer { found, known }),
+            Some(found) if found > 0 => Ok(Some(found)),
             _ => Err(StoreError::Damaged {
                 file: path,
                 offset: 0,
@@ -74,8 +73,8 @@ impl Folder {
         }
         tighten(&path)?;
         create_folder(&self.journal)?;
+        create_folder(&self.snapshots)?;
         self.enter_index()?;
-        self.write_format()?;
         Ok(lock)
     }
 
@@ -84,13 +83,15 @@ impl Folder {
         create_folder(&self.index)
     }
 
-    fn write_format(&self) -> Result<(), StoreError> {
+    /// Says which format the folder has from now on.
+    pub(super) fn write_format(&self, format: u32) -> Result<(), StoreError> {
         let path = self.root.join(FORMAT_FILE);
-        if !path.exists() {
-            write_durably(&path, format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes())
-                .map_err(StoreError::io(&path))?;
-        }
-        tighten(&path)
+        write_durably(&path, format!("{FORMAT_WORDS}{format}\n").as_bytes()).map_err(StoreError::io(&path))
+    }
+
+    /// Makes the note of the format private, whatever it was.
+    pub(super) fn tighten_format(&self) -> Result<(), StoreError> {
+        tighten(&self.root.join(FORMAT_FILE))
     }
 }
 
@@ -150,7 +151,7 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
     }
 }
 
-fn create_folder(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

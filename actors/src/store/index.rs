@@ -12,12 +12,15 @@ use std::fs;
 use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use super::StoreError;
+use super::cut::{Cut, Saved};
 use super::journal::JournalId;
 use super::tables::Table;
 use super::transaction::{Operation, take, take_u64};
@@ -27,6 +30,9 @@ const MARKER_KEY: &[u8] = &[0];
 /// The file that sled writes its log to.
 pub(super) const FILE: &str = "db";
 const MARKER_VERSION: u8 = 1;
+
+/// How long sled may take to let go of its lock.
+const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Damaged indexes kept for a look; older ones make room.
 const KEPT_DAMAGED: usize = 2;
@@ -43,14 +49,16 @@ pub(super) struct Rows {
 pub(super) struct Index {
     rows: Rows,
     marker: Marker,
+    /// What a cut that somebody is reading must not lose.
+    cut: Weak<Saved>,
 }
 
-/// What the index claims to be.
+/// What a set of rows claims to be: the index, or a snapshot of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Marker {
-    journal: JournalId,
+pub(super) struct Marker {
+    pub(super) journal: JournalId,
     /// Number of the last transaction applied.
-    applied: u64,
+    pub(super) applied: u64,
     sum: RowSum,
     rows: BTreeMap<u8, u64>,
 }
@@ -77,11 +85,7 @@ impl Index {
 
     fn open_and_check(folder: &Path, journal: JournalId, cache_bytes: u64) -> Result<Self, String> {
         let text = |error: sled::Error| error.to_string();
-        let tree = sled::Config::new()
-            .path(folder)
-            .cache_capacity(cache_bytes)
-            .open()
-            .map_err(text)?;
+        let tree = open_tree(folder, cache_bytes).map_err(text)?;
         let mut found = Marker {
             journal,
             ..Marker::default()
@@ -104,15 +108,13 @@ impl Index {
             return Err("it belongs to another journal".into());
         }
         if marker != found {
-            return Err(format!(
-                "its {} rows are not those it says it has",
-                found.rows.values().sum::<u64>()
-            ));
+            return Err(format!("its {} rows are not those it says it has", found.total()));
         }
         let counts = Arc::new([const { AtomicU64::new(0) }; 256]);
         let index = Self {
             rows: Rows { tree, counts },
             marker,
+            cut: Weak::new(),
         };
         index.show_counts();
         Ok(index)
@@ -121,6 +123,24 @@ impl Index {
     /// Number of the last transaction applied.
     pub(super) fn applied(&self) -> u64 {
         self.marker.applied
+    }
+
+    /// Whether nothing was ever applied.
+    pub(super) fn is_blank(&self) -> bool {
+        self.marker.applied == 0 && self.marker.rows.is_empty()
+    }
+
+    /// What the index claims to be.
+    pub(super) fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    /// A cut of all rows as they are now, which stays as it is while the index goes on changing. One at a time: another cut ends
+    /// the one before.
+    pub(super) fn cut(&mut self) -> Cut {
+        let cut = Cut::new(self.rows.clone(), self.marker.clone());
+        self.cut = cut.saved();
+        cut
     }
 
     pub(super) fn rows(&self) -> Rows {
@@ -146,8 +166,14 @@ impl Index {
         let mut marker = self.marker.clone();
         marker.applied = last;
         let mut batch = sled::Batch::default();
+        let cut = self.cut.upgrade();
+        // Held until the rows have changed: whoever reads the cut sees a row as it was, here or there.
+        let mut saved = cut.as_ref().map(|cut| cut.lock());
         for (key, value) in changes {
             let old = self.rows.tree.get(&key).map_err(index_error)?;
+            if let Some(saved) = &mut saved {
+                saved.save(&key, old.as_deref());
+            }
             marker.count(&key, old.as_deref(), value.as_deref());
             match value {
                 Some(value) => batch.insert(key, value),
@@ -157,9 +183,17 @@ impl Index {
         }
         batch.insert(MARKER_KEY, marker.encode());
         self.rows.tree.apply_batch(batch).map_err(index_error)?;
+        drop(saved);
         self.marker = marker;
         self.show_counts();
         Ok(())
+    }
+
+    /// What a faulty sled might do.
+    #[cfg(test)]
+    pub(super) fn lose_a_row(&self) {
+        let (key, _) = self.rows.tree.last().ok().flatten().expect("there are rows");
+        self.rows.tree.remove(key).expect("sled works");
     }
 
     /// Writes out what sled still holds, so that the next start has less to replay.
@@ -212,6 +246,20 @@ impl Rows {
         self.tree.range::<Vec<u8>, _>((start, end)).map(own_row)
     }
 
+    /// The next rows of all tables after a whole key (or from the start), in order, with whole keys.
+    pub(super) fn after(
+        &self,
+        key: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+        let start = Bound::Excluded(key.unwrap_or(MARKER_KEY).to_vec());
+        self.tree
+            .range::<Vec<u8>, _>((start, Bound::Unbounded))
+            .map(|row| {
+                row.map(|(key, value)| (key.to_vec(), value.to_vec()))
+                    .map_err(index_error)
+            })
+    }
+
     pub(super) fn len(&self, table: Table) -> u64 {
         self.counts[usize::from(table.number())].load(Ordering::Acquire)
     }
@@ -253,8 +301,17 @@ pub(super) fn set_aside(folder: &Path) -> Result<(), StoreError> {
 }
 
 impl Marker {
+    /// No rows yet, of a journal up to some transaction.
+    pub(super) fn empty(journal: JournalId, applied: u64) -> Self {
+        Self {
+            journal,
+            applied,
+            ..Self::default()
+        }
+    }
+
     /// Notes that the row of `key` went from `old` to `new`.
-    fn count(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+    pub(super) fn count(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
         let table = key.first().copied().unwrap_or(0);
         let rows = self.rows.entry(table).or_default();
         if let Some(old) = old {
@@ -270,7 +327,12 @@ impl Marker {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// Number of rows in all tables.
+    pub(super) fn total(&self) -> u64 {
+        self.rows.values().sum()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![MARKER_VERSION];
         bytes.extend(self.journal);
         bytes.extend(self.applied.to_be_bytes());
@@ -283,7 +345,7 @@ impl Marker {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (checked, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
         if crc != crc32fast::hash(checked).to_be_bytes() {
             return None;
@@ -303,6 +365,26 @@ impl Marker {
             sum,
             rows,
         })
+    }
+}
+
+/// Opens sled. Its lock may still be held for a moment, by threads it had when this process had it open before; nobody else can have
+/// it open, since the whole folder is locked by us.
+fn open_tree(folder: &Path, cache_bytes: u64) -> sled::Result<sled::Db> {
+    let deadline = Instant::now() + LOCK_DEADLINE;
+    loop {
+        let opened = sled::Config::new()
+            .path(folder)
+            .cache_capacity(cache_bytes)
+            .open();
+        match opened {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("lock") && Instant::now() < deadline =>
+            {
+                thread::yield_now();
+            }
+            opened_or_refused => return opened_or_refused,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The journal: every transaction since the folder was made, in segment files; the truth of the store.
+//! The journal: every transaction since the older of the kept snapshots, in segment files; the truth of the store.
 //!
 //! A segment begins with a header and goes on with **frames**. One frame holds one group of transactions that was made
 //! durable by one `fdatasync`, so a frame is only ever begun after everything before it is durable. This is what tells a torn
@@ -12,7 +12,11 @@
 //! ```
 //! Integers are big-endian, crc is CRC-32 (IEEE). Transaction numbers start at 1 and have no gap, over all segments; the journal
 //! id is random and says which index belongs to which journal. A segment gets its final name after its header is durable.
+//!
+//! Segments are dropped from the front, oldest first, once nobody needs them (`retention.rs`). So the journal may begin anywhere, but
+//! has no gap; and an old segment that is damaged or missing does no harm where a snapshot covers it.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +24,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::StoreError;
-use super::folder::{FORMAT, private_file, write_durably};
+use super::folder::{private_file, sync_parent, write_durably};
 use super::transaction::{MAX_TRANSACTION_BYTES, Transaction, take, take_u32, take_u64};
 use crate::disk;
 
@@ -39,10 +43,13 @@ pub(super) type JournalId = [u8; 16];
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) id: Option<JournalId>,
+    /// Number of the transaction it begins with, 1 if it is empty.
+    pub(super) first: u64,
     /// Number of the last transaction, 0 if there is none.
     pub(super) last: u64,
-    pub(super) bytes: u64,
     segments: Vec<Segment>,
+    /// Segments before the first one, damaged or with a gap behind them, that a snapshot covers: path and length.
+    skipped: Vec<(PathBuf, u64)>,
 }
 
 #[derive(Debug)]
@@ -60,88 +67,149 @@ struct Segment {
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
+    format: u32,
     id: JournalId,
     file: File,
     segment: u64,
     length: u64,
     next: u64,
     segment_bytes: u64,
-    /// Size of all segments.
-    total: u64,
+    /// The next frame goes into a new segment, however short this one is.
+    ended: bool,
+    /// The segments before the one written to, oldest first.
+    closed: VecDeque<Closed>,
     buffer: Vec<u8>,
 }
 
+#[derive(Debug)]
+struct Closed {
+    path: PathBuf,
+    /// Number of its last transaction.
+    last: u64,
+    length: u64,
+}
+
 /// Refuses segments from the future; looks at headers only and changes nothing.
-pub(super) fn check_format(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn check_format(folder: &Path, known: u32) -> Result<(), StoreError> {
     if !folder.is_dir() {
         return Ok(());
     }
     for (_, path) in segment_files(folder)? {
-        let mut file = File::open(&path).map_err(StoreError::io(&path))?;
-        let mut start = [0; 12];
-        if file.read_exact(&mut start).is_err() {
-            continue; // the survey says what is wrong with it
-        }
-        let mut rest = start.as_slice();
-        if take(&mut rest, MAGIC.len()) == Some(MAGIC)
-            && let Some(found) = take_u32(&mut rest).filter(|format| *format > FORMAT)
-        {
-            return Err(StoreError::Newer { found, known: FORMAT });
-        }
+        refuse_newer(&path, MAGIC, known)?;
     }
     Ok(())
 }
 
-/// Reads and checks the whole journal.
-pub(super) fn survey(folder: &Path) -> Result<Survey, StoreError> {
+/// Refuses a file of ours whose header (magic, `u32` format) is from the future. One that is no such file is not this one's concern.
+pub(super) fn refuse_newer(path: &Path, magic: &[u8; 8], known: u32) -> Result<(), StoreError> {
+    let mut file = File::open(path).map_err(StoreError::io(path))?;
+    let mut start = [0; 12];
+    if file.read_exact(&mut start).is_err() {
+        return Ok(());
+    }
+    let mut rest = start.as_slice();
+    if take(&mut rest, magic.len()) == Some(magic)
+        && let Some(found) = take_u32(&mut rest).filter(|format| *format > known)
+    {
+        return Err(StoreError::Newer { found, known });
+    }
+    Ok(())
+}
+
+/// Reads and checks the journal. Damage is refused, unless the journal is whole from some later segment on and everything before
+/// that is in a snapshot: `covered` is asked for the last transaction of the newest snapshot that verifies.
+pub(super) fn survey(folder: &Path, covered: impl FnOnce(JournalId) -> u64) -> Result<Survey, StoreError> {
+    let files = segment_files(folder)?;
+    let mut start = 0;
+    let mut damage = None;
+    loop {
+        match survey_from(&files[start..]) {
+            Ok(mut survey) => {
+                let Some(damage) = damage else {
+                    return Ok(survey);
+                };
+                if survey.id.is_none_or(|id| survey.first > covered(id) + 1) {
+                    return Err(damage);
+                }
+                warn!(error = %damage, "the journal is damaged where a snapshot has all it said; going on from the snapshot");
+                let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+                survey.skipped = files[..start]
+                    .iter()
+                    .map(|(_, path)| (path.clone(), length(path)))
+                    .collect();
+                return Ok(survey);
+            }
+            Err((position, error @ StoreError::Damaged { .. })) => {
+                damage.get_or_insert(error);
+                start += position.max(1);
+            }
+            Err((_, error)) => return Err(error),
+        }
+    }
+}
+
+/// Reads and checks segments that must follow each other; an error comes with the position of the segment it was met at.
+fn survey_from(files: &[(u64, PathBuf)]) -> Result<Survey, (usize, StoreError)> {
     let mut survey = Survey {
         id: None,
+        first: 1,
         last: 0,
-        bytes: 0,
         segments: Vec::new(),
+        skipped: Vec::new(),
     };
-    let files = segment_files(folder)?;
-    let count = files.len();
-    for (position, (number, path)) in files.into_iter().enumerate() {
-        let mut reader = Reader::open(&path, number, survey.id, survey.last)?;
-        survey.id = Some(reader.id);
-        if u64::try_from(position + 1) != Ok(number) {
-            return Err(damaged(
-                &path,
-                0,
-                format!("it is segment {number}, and segment {} is missing", position + 1),
-            ));
+    for (position, (number, path)) in files.iter().enumerate() {
+        let is_last = position + 1 == files.len();
+        survey
+            .add_segment(*number, path, is_last)
+            .map_err(|error| (position, error))?;
+    }
+    Ok(survey)
+}
+
+impl Survey {
+    fn add_segment(&mut self, number: u64, path: &Path, is_last: bool) -> Result<(), StoreError> {
+        if let Some(before) = self.segments.last()
+            && before.number + 1 != number
+        {
+            let what = format!(
+                "it is segment {number}, and segment {} is missing",
+                before.number + 1
+            );
+            return Err(damaged(path, 0, what));
+        }
+        let follows = self.id.map(|id| (id, self.last));
+        let mut reader = Reader::open(path, number, follows)?;
+        if follows.is_none() {
+            self.id = Some(reader.id);
+            self.first = reader.last + 1;
         }
         loop {
             match reader.next_frame()? {
                 Next::Frame(_) => {}
                 Next::End => break,
                 Next::Bad(what) => {
-                    reader.must_be_torn(what, position + 1 == count)?;
+                    reader.must_be_torn(what, is_last)?;
                     break;
                 }
             }
         }
-        survey.last = reader.last;
-        survey.bytes += reader.offset;
-        survey.segments.push(Segment {
+        self.last = reader.last;
+        self.segments.push(Segment {
             number,
             last: reader.last,
             valid: reader.offset,
             length: reader.length,
-            path,
+            path: path.to_owned(),
         });
+        Ok(())
     }
-    Ok(survey)
-}
 
-impl Survey {
-    /// The file and offset where the journal ends, for people.
-    pub(super) fn end(&self, folder: &Path) -> (PathBuf, u64) {
-        self.segments.last().map_or_else(
-            || (segment_path(folder, 1), 0),
-            |last| (last.path.clone(), last.valid),
-        )
+    /// The refusal of a journal that is whole, but not all there was.
+    pub(super) fn damaged_at_end(&self, folder: &Path, what: String) -> StoreError {
+        match self.segments.last() {
+            None => damaged(&segment_path(folder, 1), 0, what),
+            Some(last) => damaged(&last.path, last.valid, what),
+        }
     }
 
     /// Hands every transaction after `after` to `visit`, in order, with its number.
@@ -150,10 +218,11 @@ impl Survey {
         after: u64,
         mut visit: impl FnMut(u64, Transaction) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut before = 0;
+        let mut before = self.first - 1;
         for segment in &self.segments {
             if segment.last > after {
-                let mut reader = Reader::open(&segment.path, segment.number, self.id, before)?;
+                let follows = self.id.map(|id| (id, before));
+                let mut reader = Reader::open(&segment.path, segment.number, follows)?;
                 while reader.offset < segment.valid {
                     match reader.next_frame()? {
                         Next::Frame(frame) => {
@@ -174,57 +243,113 @@ impl Survey {
     }
 }
 
+impl Segment {
+    /// The file, ready to be written to after its last whole frame; what a crash left behind that is cut off.
+    fn open_at_end(&self) -> Result<File, StoreError> {
+        let io_error = || StoreError::io(&self.path);
+        let mut file = private_file().write(true).open(&self.path).map_err(io_error())?;
+        if self.valid < self.length {
+            warn!(file = %self.path.display(), offset = self.valid, bytes = self.length - self.valid, "unfinished write cut off the journal");
+            file.set_len(self.valid)
+                .and_then(|()| file.sync_all())
+                .map_err(io_error())?;
+        }
+        file.seek(SeekFrom::Start(self.valid)).map_err(io_error())?;
+        Ok(file)
+    }
+}
+
 impl Journal {
-    /// Opens the surveyed journal for writing: cuts off a torn end, or makes the first segment.
+    /// Opens the surveyed journal for writing: cuts off a torn end, or makes the first segment. New segments say `format`.
     pub(super) fn open(
         folder: &Path,
         survey: &Survey,
         id: JournalId,
+        format: u32,
         segment_bytes: u64,
     ) -> Result<Self, StoreError> {
         let (file, segment, length) = match survey.segments.last() {
             None => {
-                let file =
-                    create_segment(folder, 1, 1, id).map_err(StoreError::io(&segment_path(folder, 1)))?;
+                let path = segment_path(folder, 1);
+                let header = Header {
+                    format,
+                    number: 1,
+                    first: 1,
+                    id,
+                };
+                let file = create_segment(&path, &header).map_err(StoreError::io(&path))?;
                 (file, 1, HEADER_BYTES as u64)
             }
-            Some(Segment {
-                path,
-                number,
-                valid,
-                length,
-                ..
-            }) => {
-                let mut file = private_file()
-                    .write(true)
-                    .open(path)
-                    .map_err(StoreError::io(path))?;
-                if valid < length {
-                    warn!(file = %path.display(), offset = valid, bytes = length - valid, "unfinished write cut off the journal");
-                    file.set_len(*valid)
-                        .and_then(|()| file.sync_all())
-                        .map_err(StoreError::io(path))?;
-                }
-                file.seek(SeekFrom::Start(*valid)).map_err(StoreError::io(path))?;
-                (file, *number, *valid)
-            }
+            Some(last) => (last.open_at_end()?, last.number, last.valid),
         };
+        let skipped = survey.skipped.iter().map(|(path, length)| Closed {
+            path: path.clone(),
+            last: survey.first - 1,
+            length: *length,
+        });
+        let whole = survey.segments.iter().rev().skip(1).rev();
+        let closed = skipped.chain(whole.map(|segment| Closed {
+            path: segment.path.clone(),
+            last: segment.last,
+            length: segment.length,
+        }));
         Ok(Self {
             folder: folder.to_owned(),
+            format,
             id,
             file,
             segment,
             length,
             next: survey.last + 1,
             segment_bytes,
-            total: survey.bytes.max(HEADER_BYTES as u64),
+            ended: false,
+            closed: closed.collect(),
             buffer: Vec::new(),
         })
     }
 
     /// Size of all segments, in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.total
+        self.length + self.closed.iter().map(|segment| segment.length).sum::<u64>()
+    }
+
+    /// Size of the segments that have anything after transaction `number`, in bytes.
+    pub(super) fn bytes_after(&self, number: u64) -> u64 {
+        let later = self.closed.iter().filter(|segment| segment.last > number);
+        let now = if self.next - 1 > number { self.length } else { 0 };
+        now + later.map(|segment| segment.length).sum::<u64>()
+    }
+
+    /// Number of the last transaction.
+    pub(super) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Number of segments.
+    pub(super) fn segments(&self) -> usize {
+        self.closed.len() + 1
+    }
+
+    /// Lets the next frame begin a segment, so that this one can be dropped as soon as a snapshot has all it says.
+    pub(super) fn end_segment(&mut self) {
+        self.ended = self.length > HEADER_BYTES as u64;
+    }
+
+    /// Drops the segments that have nothing after transaction `number`, oldest first; the one written to stays. Returns how many
+    /// went. After an error the others are dropped another time.
+    pub(super) fn drop_through(&mut self, number: u64) -> io::Result<usize> {
+        let before = self.closed.len();
+        while let Some(segment) = self.closed.front().filter(|segment| segment.last <= number) {
+            match fs::remove_file(&segment.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.closed.pop_front(),
+            };
+        }
+        let dropped = before - self.closed.len();
+        if dropped > 0 {
+            sync_parent(&segment_path(&self.folder, self.segment))?;
+        }
+        Ok(dropped)
     }
 
     /// Writes one group as one frame, in a new segment if the present one is full; durable only after [`sync`](Self::sync).
@@ -233,11 +358,17 @@ impl Journal {
     /// After [`AppendError::Full`] the journal is as it was before, durably, and goes on. After any other error the end of the
     /// file is unknown and nothing may be written any more.
     pub(super) fn append(&mut self, group: &[Transaction]) -> Result<u64, AppendError> {
-        if self.length >= self.segment_bytes {
-            self.file = self.next_segment()?;
+        if self.ended || self.length >= self.segment_bytes {
+            let file = self.next_segment()?;
+            self.closed.push_back(Closed {
+                path: segment_path(&self.folder, self.segment),
+                last: self.next - 1,
+                length: self.length,
+            });
+            self.file = file;
             self.segment += 1;
             self.length = HEADER_BYTES as u64;
-            self.total += self.length;
+            self.ended = false;
         }
         let frame = &mut self.buffer;
         frame.clear();
@@ -262,7 +393,6 @@ impl Journal {
             self.cut_back().map_err(AppendError::Broken)?;
             return Err(AppendError::Full);
         }
-        self.total += frame.len() as u64;
         self.length += frame.len() as u64;
         self.next += u64::from(count);
         if frame.capacity() > 2 * GROUP_BYTES {
@@ -274,9 +404,14 @@ impl Journal {
     /// Makes the segment after this one. A file that got its name belongs to the journal, so only one that got none may be
     /// tried again.
     fn next_segment(&self) -> Result<File, AppendError> {
-        let number = self.segment + 1;
-        create_segment(&self.folder, number, self.next, self.id).map_err(|error| {
-            let path = segment_path(&self.folder, number);
+        let header = Header {
+            format: self.format,
+            number: self.segment + 1,
+            first: self.next,
+            id: self.id,
+        };
+        let path = segment_path(&self.folder, header.number);
+        create_segment(&path, &header).map_err(|error| {
             if disk::is_full(&error) && !path.exists() {
                 AppendError::Full
             } else {
@@ -329,8 +464,9 @@ struct Reader {
 }
 
 impl Reader {
-    /// Opens a segment that must be `number`, belong to journal `id` (if one is known) and follow transaction `last`.
-    fn open(path: &Path, number: u64, id: Option<JournalId>, last: u64) -> Result<Self, StoreError> {
+    /// Opens a segment that must be `number` and, unless it is the first one looked at, belong to a journal and follow a
+    /// transaction.
+    fn open(path: &Path, number: u64, follows: Option<(JournalId, u64)>) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(StoreError::io(path))?;
         let length = file.metadata().map_err(StoreError::io(path))?.len();
         let mut file = BufReader::with_capacity(256 * 1024, file);
@@ -343,16 +479,11 @@ impl Reader {
         let mut header = [0; HEADER_BYTES];
         file.read_exact(&mut header).map_err(StoreError::io(path))?;
         let header = Header::decode(&header).ok_or_else(|| bad("its header is not one".into()))?;
-        if header.format > FORMAT {
-            return Err(StoreError::Newer {
-                found: header.format,
-                known: FORMAT,
-            });
-        }
         if header.number != number {
             return Err(bad(format!("its header says it is segment {}", header.number)));
         }
-        if id.is_some_and(|id| id != header.id) {
+        let (id, last) = follows.unwrap_or((header.id, header.first - 1));
+        if id != header.id {
             return Err(bad("it belongs to another journal".into()));
         }
         if header.first != last + 1 {
@@ -365,7 +496,7 @@ impl Reader {
         Ok(Self {
             path: path.to_owned(),
             file,
-            id: header.id,
+            id,
             offset: HEADER_BYTES as u64,
             length,
             last,
@@ -476,10 +607,11 @@ impl Header {
         let (checked, mut crc) = bytes.split_at(HEADER_BYTES - 4);
         let mut rest = checked.strip_prefix(MAGIC)?;
         let format = take_u32(&mut rest)?;
-        if format <= FORMAT && take_u32(&mut crc)? != crc32fast::hash(checked) {
+        if take_u32(&mut crc)? != crc32fast::hash(checked) {
             return None;
         }
-        let (number, first) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+        let number = take_u64(&mut rest)?;
+        let first = take_u64(&mut rest).filter(|&first| first > 0)?;
         Some(Self {
             format,
             number,
@@ -490,7 +622,7 @@ impl Header {
 }
 
 /// Length and checksum from a frame's head; nothing if no frame has such a length.
-fn decode_head(mut head: &[u8]) -> Option<(usize, u32)> {
+pub(super) fn decode_head(mut head: &[u8]) -> Option<(usize, u32)> {
     let length = usize::try_from(take_u32(&mut head)?)
         .ok()
         .filter(|length| (12..=MAX_PAYLOAD_BYTES).contains(length))?;
@@ -507,7 +639,7 @@ fn decode_payload(mut payload: &[u8]) -> Option<Frame> {
     (payload.is_empty() && count > 0).then_some(Frame { first, transactions })
 }
 
-fn frame_crc(length: &[u8], payload: &[u8]) -> u32 {
+pub(super) fn frame_crc(length: &[u8], payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(length);
     hasher.update(payload);
@@ -526,19 +658,9 @@ fn segment_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}{SUFFIX}"))
 }
 
-fn create_segment(folder: &Path, number: u64, first: u64, id: JournalId) -> io::Result<File> {
-    let path = segment_path(folder, number);
-    write_durably(
-        &path,
-        &Header {
-            format: FORMAT,
-            number,
-            first,
-            id,
-        }
-        .encode(),
-    )?;
-    private_file().append(true).open(&path)
+fn create_segment(path: &Path, header: &Header) -> io::Result<File> {
+    write_durably(path, &header.encode())?;
+    private_file().append(true).open(path)
 }
 
 /// All segments by number. Unfinished ones still have their temporary name and are overwritten when it is used again.

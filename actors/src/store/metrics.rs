@@ -13,6 +13,11 @@ pub struct StoreMetrics {
     pub(super) group_size: Histogram,
     pub(super) sync_seconds: Histogram,
     pub(super) journal_bytes: Gauge,
+    pub(super) journal_segments: Gauge,
+    pub(super) snapshots: Counter,
+    pub(super) failed_snapshots: Counter,
+    pub(super) snapshot_bytes: Gauge,
+    pub(super) snapshot_time: Gauge,
     pub(super) queue_depth: Gauge,
     pub(super) refused_full: Counter,
     pub(super) reserve_bytes: Gauge,
@@ -51,6 +56,33 @@ impl StoreMetrics {
             metrics.journal_bytes.clone(),
         );
         registry.register(
+            "journal_segments",
+            "Files the journal consists of",
+            metrics.journal_segments.clone(),
+        );
+        registry.register(
+            "snapshots",
+            "Snapshots made and verified since the start",
+            metrics.snapshots.clone(),
+        );
+        registry.register(
+            "failed_snapshots",
+            "Snapshots given up since the start, for want of room or because the index could not be trusted",
+            metrics.failed_snapshots.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot",
+            "Size of the newest snapshot; 0 if there is none",
+            Unit::Bytes,
+            metrics.snapshot_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot_made",
+            "When the newest snapshot was made, since 1970: time() minus this is its age; 0 if there is none",
+            Unit::Seconds,
+            metrics.snapshot_time.clone(),
+        );
+        registry.register(
             "queue_depth",
             "Transactions waiting for the writer",
             metrics.queue_depth.clone(),
@@ -79,6 +111,11 @@ impl Default for StoreMetrics {
             group_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             journal_bytes: Gauge::default(),
+            journal_segments: Gauge::default(),
+            snapshots: Counter::default(),
+            failed_snapshots: Counter::default(),
+            snapshot_bytes: Gauge::default(),
+            snapshot_time: Gauge::default(),
             queue_depth: Gauge::default(),
             refused_full: Counter::default(),
             reserve_bytes: Gauge::default(),

@@ -19,6 +19,8 @@ use super::StoreError;
 use super::index::Index;
 use super::journal::{AppendError, GROUP_BYTES, Journal};
 use super::metrics::StoreMetrics;
+use super::retention::Retention;
+use super::snapshot::{Snapshot, SnapshotError};
 use super::space::{SMALL, Space};
 use super::transaction::Transaction;
 
@@ -38,6 +40,7 @@ pub(super) enum Order {
         transaction: Transaction,
         answer: oneshot::Sender<Result<(), StoreError>>,
     },
+    SnapshotEnded(Result<Snapshot, SnapshotError>),
     Close {
         answer: oneshot::Sender<()>,
     },
@@ -48,6 +51,7 @@ pub(super) struct Writer {
     pub(super) journal: Journal,
     pub(super) index: Index,
     pub(super) space: Space,
+    pub(super) retention: Retention,
     pub(super) orders: mpsc::Receiver<Order>,
     /// Why nothing is written any more.
     pub(super) failure: Arc<OnceLock<Arc<str>>>,
@@ -59,6 +63,7 @@ struct Group {
     transactions: Vec<Transaction>,
     answers: Vec<oneshot::Sender<Result<(), StoreError>>>,
     bytes: usize,
+    snapshot: Option<Result<Snapshot, SnapshotError>>,
     close: Option<oneshot::Sender<()>>,
 }
 
@@ -84,8 +89,22 @@ impl Writer {
                 // Whoever gave up waiting does not mind.
                 let _ = answer.send(result.map_err(StoreError::from));
             }
+            if let Some(result) = group.snapshot {
+                self.retention.ended(result, &mut self.journal);
+            }
+            if self.failure.get().is_none() {
+                self.retention.consider(&mut self.journal, &mut self.index);
+            }
         }
-        let Self { journal, index, .. } = self;
+        let Self {
+            journal,
+            index,
+            mut retention,
+            orders,
+            ..
+        } = self;
+        drop(orders); // whoever makes a snapshot must not wait for us while we wait for its end
+        retention.close();
         drop(journal);
         end_index(index);
         if let Some(answer) = close {
@@ -102,6 +121,10 @@ impl Writer {
                     group.bytes += transaction.encoded_len();
                     group.transactions.push(transaction);
                     group.answers.push(answer);
+                }
+                Order::SnapshotEnded(result) => {
+                    group.snapshot = Some(result);
+                    break;
                 }
                 Order::Close { answer } => {
                     self.orders.close();
@@ -156,9 +179,7 @@ impl Writer {
         self.metrics
             .group_size
             .observe(f64::from(u32::try_from(transactions.len()).unwrap_or(u32::MAX)));
-        self.metrics
-            .journal_bytes
-            .set(i64::try_from(self.journal.bytes()).unwrap_or(i64::MAX));
+        self.retention.show(&self.journal);
         let bytes: usize = transactions.iter().map(Transaction::encoded_len).sum();
         let operations = std::mem::take(transactions)
             .into_iter()

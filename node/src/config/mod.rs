@@ -95,6 +95,8 @@ impl Webserver {
 pub struct Storage {
     /// The data folder, made with mode 0700 if missing.
     pub folder: PathBuf,
+    /// Size of the journal after the newest snapshot from which the next one is made.
+    pub snapshot_after: Size,
 }
 
 /// Federation over libp2p.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::*;
 
 /// Every file and folder below `root`: mode, time of change, content.
-fn everything(root: &Path) -> BTreeMap<PathBuf, (u32, SystemTime, Vec<u8>)> {
+pub(super) fn everything(root: &Path) -> BTreeMap<PathBuf, (u32, SystemTime, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

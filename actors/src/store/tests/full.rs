@@ -81,8 +81,8 @@ fn a_frame_that_the_disk_refuses_in_its_middle_is_cut_back() {
     let disk = SmallDisk::new(12);
     let folder = disk.mounted.parent.path().join("journal");
     fs::create_dir(&folder).unwrap();
-    let survey = journal::survey(&folder).unwrap();
-    let mut journal = Journal::open(&folder, &survey, [7; 16], 64 * MIB as u64).unwrap();
+    let survey = journal::survey(&folder, |_| 0).unwrap();
+    let mut journal = Journal::open(&folder, &survey, [7; 16], FORMAT, 64 * MIB as u64).unwrap();
     journal.append(&[put(META, "before", "1")]).unwrap();
     journal.sync().unwrap();
     let before = fs::read(folder.join("00000001.log")).unwrap();
@@ -95,7 +95,7 @@ fn a_frame_that_the_disk_refuses_in_its_middle_is_cut_back() {
     disk.free();
     assert_eq!(journal.append(&[large("accepted", 8)]).unwrap(), 3);
     journal.sync().unwrap();
-    assert_eq!(journal::survey(&folder).unwrap().last, 3);
+    assert_eq!(journal::survey(&folder, |_| 0).unwrap().last, 3);
 }
 
 #[test]
@@ -103,15 +103,15 @@ fn a_segment_that_cannot_be_begun_is_begun_later() {
     let disk = SmallDisk::new(4);
     let folder = disk.mounted.parent.path().join("journal");
     fs::create_dir(&folder).unwrap();
-    let survey = journal::survey(&folder).unwrap();
-    let mut journal = Journal::open(&folder, &survey, [7; 16], 1).unwrap();
+    let survey = journal::survey(&folder, |_| 0).unwrap();
+    let mut journal = Journal::open(&folder, &survey, [7; 16], FORMAT, 1).unwrap();
     journal.append(&[put(META, "before", "1")]).unwrap();
     disk.fill_but(0);
     let refused = journal.append(&[put(META, "refused", "2")]);
     assert!(matches!(refused, Err(journal::AppendError::Full)), "{refused:?}");
     disk.free();
     journal.append(&[put(META, "after", "3")]).unwrap();
-    assert_eq!(journal::survey(&folder).unwrap().last, 2);
+    assert_eq!(journal::survey(&folder, |_| 0).unwrap().last, 2);
 }
 
 #[tokio::test]

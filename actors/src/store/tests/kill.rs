@@ -13,7 +13,7 @@ const ROUNDS: u32 = 6;
 async fn commit_until_killed() {
     let folder = PathBuf::from(std::env::var_os("STORE_TEST_FOLDER").expect("set by the other test"));
     let round: u32 = std::env::var("STORE_TEST_ROUND").unwrap().parse().unwrap();
-    let store = Store::open(&folder, options()).unwrap();
+    let store = Store::open(&folder, snapshots::eager()).unwrap();
     let committers = (0..8_u32).map(|committer| {
         let store = store.clone();
         tokio::spawn(async move {

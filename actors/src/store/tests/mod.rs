@@ -4,8 +4,10 @@
 mod folder;
 mod full;
 mod kill;
+mod migrations;
 mod model;
 mod recovery;
+mod snapshots;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,11 +66,12 @@ fn open_patiently(folder: &Path, options: &StoreOptions) -> Result<Store, StoreE
     }
 }
 
-/// Small everything, so that a test meets several segments.
+/// Small everything, so that a test meets several segments; snapshots only where a test asks for them.
 fn options() -> StoreOptions {
     StoreOptions {
         index_cache_bytes: 1024 * 1024,
         segment_bytes: 4096,
+        snapshot_bytes: u64::MAX,
         reserve_bytes: 64 * 1024,
         ..StoreOptions::default()
     }

@@ -103,7 +103,7 @@ async fn a_changed_byte_is_never_served() {
             let mut hurt = bytes.clone();
             hurt[place] ^= flip;
             fs::write(scratch.segment(1), &hurt).unwrap();
-            match journal::survey(&folder) {
+            match journal::survey(&folder, |_| 0) {
                 Err(StoreError::Damaged { file, offset, .. }) => {
                     assert_eq!(file, scratch.segment(1));
                     assert!(offset <= place as u64, "{offset} is behind {place}");
