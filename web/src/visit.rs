@@ -1,7 +1,7 @@
 //! One request: who asks, from where, for what.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use seedpod_actors::accounts::messages::{AccountsError, Authenticate, Role, Secret, User};
@@ -64,6 +64,9 @@ pub(crate) fn visit(
 }
 
 /// Whom a request comes from: the first address, seen from us, that is no proxy of ours.
+///
+/// Only `X-Forwarded-For` is read, and only from proxies that the operator trusts. They put it there themselves, while
+/// most pass on an RFC 7239 `Forwarded` as they got it from whoever asks; to believe either would be to believe anybody.
 fn client_address(headers: &HeaderMap, remote: IpAddr, trusted: &[IpAddr]) -> IpAddr {
     let remote = remote.to_canonical();
     if !trusted.contains(&remote) {
@@ -78,7 +81,7 @@ fn client_address(headers: &HeaderMap, remote: IpAddr, trusted: &[IpAddr]) -> Ip
         .collect();
     let mut client = remote;
     for text in named.into_iter().rev() {
-        let Ok(address) = text.parse::<IpAddr>() else {
+        let Some(address) = address(text) else {
             break;
         };
         client = address.to_canonical();
@@ -87,6 +90,14 @@ fn client_address(headers: &HeaderMap, remote: IpAddr, trusted: &[IpAddr]) -> Ip
         }
     }
     client
+}
+
+/// An address as proxies write it: alone, in brackets, with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let alone = text.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    alone.or_else(with_port).or_else(in_brackets)
 }
 
 impl Visit {
@@ -219,6 +230,22 @@ mod tests {
         );
         assert_eq!(client("127.0.0.1", &["1.2.3.4", "2001:db8::1"]), "2001:db8::1");
         assert_eq!(client("::ffff:127.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn ports_and_brackets_do_not_hide_an_address() {
+        assert_eq!(client("127.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(client("127.0.0.1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(client("127.0.0.1", &["[2001:db8::1], 10.0.0.1"]), "2001:db8::1");
+        assert_eq!(client("127.0.0.1", &["::ffff:198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn a_header_that_proxies_pass_on_names_nobody() {
+        let headers =
+            HeaderMap::from_iter([("forwarded".parse().unwrap(), "for=198.51.100.1".parse().unwrap())]);
+        let proxy = "127.0.0.1".parse().unwrap();
+        assert_eq!(client_address(&headers, proxy, &[proxy]), proxy);
     }
 
     #[test]
