@@ -9,6 +9,7 @@
 
 mod api;
 mod body;
+mod connection;
 mod constants;
 mod csp;
 mod dto;

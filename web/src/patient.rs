@@ -19,9 +19,11 @@ pub(crate) struct Patience {
     pub(crate) bytes: usize,
 }
 
-/// A stream whose writes fail once the peer has tried our patience.
-pub(crate) struct Patient {
+/// A stream whose writes fail once the peer has tried our patience. What is held for as long as the stream lives, a place for
+/// example, goes along as its seat.
+pub(crate) struct Patient<S = ()> {
     stream: TcpStream,
+    _seat: S,
     patience: Patience,
     /// The end of the present window.
     end: Pin<Box<Sleep>>,
@@ -30,11 +32,12 @@ pub(crate) struct Patient {
     blocked: bool,
 }
 
-impl Patient {
-    pub(crate) fn new(stream: TcpStream, patience: Patience) -> Self {
+impl<S> Patient<S> {
+    pub(crate) fn new(stream: TcpStream, patience: Patience, seat: S) -> Self {
         let end = Box::pin(tokio::time::sleep(patience.window));
         Self {
             stream,
+            _seat: seat,
             patience,
             end,
             taken: 0,
@@ -80,7 +83,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl<S: Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -90,7 +93,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl<S: Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -143,6 +146,7 @@ mod tests {
                     window: WINDOW,
                     bytes,
                 },
+                (),
             ),
             peer,
         )

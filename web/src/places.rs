@@ -1,6 +1,6 @@
-//! Places for connections: so many in all, so many for one address.
+//! Places for connections and downloads: so many in all, so many for one address.
 //!
-//! Above a limit a connection is closed at once instead of being left to wait: whoever fills all places must not be able
+//! Above a limit one is refused at once instead of being left to wait: whoever fills all places must not be able
 //! to keep others waiting in a queue. One IPv6 customer has a /64, so that counts as one address. Proxies that the operator
 //! trusts speak for many, and are counted in the total alone.
 
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many connections there may be.
+/// How many there may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) total: usize,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use hyper::upgrade::OnUpgrade;
 use seedpod_actors::library::folder::PictureKind;
 use warp::filters::BoxedFilter;
 use warp::http::header::{
@@ -64,7 +65,8 @@ pub(crate) fn routes(
 /// `/tracker/socket`
 fn tracker(site: &Site) -> BoxedFilter<(Response,)> {
     warp::path!("tracker" / "socket")
-        .and(warp::ws())
+        .and(warp::get())
+        .and(warp::ext::optional::<OnUpgrade>())
         .and(visit(site.clone()))
         .map(socket::upgrade)
         .boxed()

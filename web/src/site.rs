@@ -20,13 +20,15 @@ use seedpod_actors::supervise::{Live, Supervisor};
 use seedpod_actors::tracker::TrackerActor;
 use seedpod_protocol::ids::{PodId, Timestamp};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use warp::Filter;
 use warp::reply::Response;
 
+use crate::connection::Closing;
 use crate::error::ApiError;
 use crate::files::assets::Assets;
+use crate::files::portions::Downloads;
 use crate::metrics::WebMetrics;
 use crate::serve::Door;
 use crate::session::SessionCookie;
@@ -35,8 +37,6 @@ use crate::session::SessionCookie;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a room may take for work that reaches other pods or moves files.
 const WORK_DEADLINE: Duration = Duration::from_secs(120);
-/// Media downloads at once. Each holds at most three portions of 128 KiB.
-const MAX_DOWNLOADS: usize = 512;
 
 /// The rooms that answer requests.
 #[derive(Clone)]
@@ -118,8 +118,9 @@ struct Inner {
     metrics: WebMetrics,
     registry: Arc<Registry>,
     assets: Assets,
-    downloads: Arc<Semaphore>,
-    stopping: CancellationToken,
+    downloads: Downloads,
+    closing: Closing,
+    visitors: TaskTracker,
 }
 
 impl Site {
@@ -135,8 +136,9 @@ impl Site {
             metrics,
             registry,
             assets: Assets::open(),
-            downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
-            stopping: CancellationToken::new(),
+            downloads: Downloads::new(),
+            closing: Closing::default(),
+            visitors: TaskTracker::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -153,12 +155,13 @@ impl Site {
     /// Serves people who connect to `listener` until `stop` completes; then takes nobody new, closes the tracker's
     /// sockets, and lets running requests finish for at most `grace`.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>, grace: Duration) {
-        let stopping = self.inner.stopping.clone();
-        let stop = async move {
-            stop.await;
-            stopping.cancel();
-        };
-        let door = Door::new(&self.inner.options.trusted_proxies, self.inner.metrics.clone());
+        let inner = &self.inner;
+        let door = Door::new(
+            &inner.options.trusted_proxies,
+            inner.metrics.clone(),
+            inner.closing.clone(),
+            inner.visitors.clone(),
+        );
         crate::serve::run(listener, self.routes(), door, stop, grace).await;
     }
 
@@ -197,14 +200,19 @@ impl Site {
         &self.inner.assets
     }
 
-    /// The slots of downloads.
-    pub(crate) fn downloads(&self) -> &Arc<Semaphore> {
+    /// Room for downloads of media.
+    pub(crate) fn downloads(&self) -> &Downloads {
         &self.inner.downloads
     }
 
     /// Is cancelled when the site stops: sockets that would stay open for ever close.
     pub(crate) fn stopping(&self) -> &CancellationToken {
-        &self.inner.stopping
+        &self.inner.closing.drain
+    }
+
+    /// Runs something that the site waits for when it stops.
+    pub(crate) fn spawn(&self, visit: impl Future<Output = ()> + Send + 'static) {
+        self.inner.visitors.spawn(visit);
     }
 }
 

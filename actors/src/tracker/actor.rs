@@ -7,12 +7,12 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipien
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use seedpod_protocol::tracker::ClientMessage;
-use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::admission::{Admission, AdmissionChange};
 use super::messages::{
-    Admit, Connect, Disconnect, GetStats, GetSwarm, Incoming, SocketId, SwarmSize, TooMany, Withdraw,
+    Admit, Connect, Disconnect, GetStats, GetSwarm, Incoming, Outbox, OutboxError, SocketId, SwarmSize,
+    TooMany, Withdraw,
 };
 use super::metrics::TrackerMetrics;
 use super::state::{Effect, Tracker, TrackerConfig};
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_secs(10);
 /// The tracker. All sockets end when it stops, for it drops their outboxes.
 pub struct TrackerActor {
     state: Tracker,
-    outboxes: HashMap<SocketId, mpsc::Sender<String>>,
+    outboxes: HashMap<SocketId, Outbox>,
     rng: StdRng,
     metrics: TrackerMetrics,
     reported: Totals,
@@ -81,11 +81,11 @@ impl TrackerActor {
                     };
                     match outbox.try_send(message.to_text()) {
                         Ok(()) => continue,
-                        Err(mpsc::error::TrySendError::Full(_)) => {
+                        Err(OutboxError::Full) => {
                             debug!(?socket, "socket does not read, dropped");
                             self.state.drop_slow(socket);
                         }
-                        Err(mpsc::error::TrySendError::Closed(_)) => self.state.disconnect(socket),
+                        Err(OutboxError::Closed) => self.state.disconnect(socket),
                     }
                     self.outboxes.remove(&socket);
                 }
@@ -207,18 +207,19 @@ mod tests {
     use seedpod_protocol::ids::InfoHash;
     use serde_json::{Value, json};
 
+    use super::super::messages::{Inbox, OUTBOX_BYTES, OUTBOX_TEXTS, outbox};
     use super::*;
 
     const HASH: &str = "hhhhhhhhhhhhhhhhhhhh";
 
     struct Browser {
         socket: SocketId,
-        inbox: mpsc::Receiver<String>,
+        inbox: Inbox,
     }
 
     impl Browser {
-        async fn connect(tracker: &Addr<TrackerActor>, capacity: usize) -> Self {
-            let (outbox, inbox) = mpsc::channel(capacity);
+        async fn connect(tracker: &Addr<TrackerActor>) -> Self {
+            let (outbox, inbox) = outbox();
             let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let socket = tracker.send(Connect { address, outbox }).await.unwrap().unwrap();
             Self { socket, inbox }
@@ -273,8 +274,8 @@ mod tests {
             "bbbbbbbbbbbbbbbbbbbb",
             "oooooooooooooooooooo",
         );
-        let mut a = Browser::connect(&tracker, 8).await;
-        let mut b = Browser::connect(&tracker, 8).await;
+        let mut a = Browser::connect(&tracker).await;
+        let mut b = Browser::connect(&tracker).await;
         a.say(&tracker, announce(a_id, &json!([]))).await;
         assert_eq!(a.hear().await["incomplete"], 1);
         let offer = json!({ "type": "offer", "sdp": "v=0\r\nö" });
@@ -337,14 +338,15 @@ mod tests {
     #[actix::test]
     async fn a_socket_that_does_not_read_is_dropped() {
         let (tracker, _registry) = start();
-        let mut slow = Browser::connect(&tracker, 2).await;
-        for _ in 0..3 {
+        let mut slow = Browser::connect(&tracker).await;
+        for _ in 0..=OUTBOX_TEXTS {
             slow.say(&tracker, json!({})).await;
         }
         let stats = tracker.send(GetStats).await.unwrap();
         assert_eq!((stats.sockets, stats.totals.slow_sockets), (0, 1));
-        slow.hear().await;
-        slow.hear().await;
+        for _ in 0..OUTBOX_TEXTS {
+            slow.hear().await;
+        }
         assert_eq!(
             slow.inbox.recv().await,
             None,
@@ -353,10 +355,24 @@ mod tests {
         slow.say(&tracker, json!({})).await;
     }
 
+    #[tokio::test]
+    async fn an_outbox_is_bounded_in_bytes_and_takes_more_once_something_was_read() {
+        let (outbox, mut inbox) = outbox();
+        let large = "x".repeat(OUTBOX_BYTES / 4);
+        for _ in 0..4 {
+            assert_eq!(outbox.try_send(large.clone()), Ok(()));
+        }
+        assert_eq!(outbox.try_send("y".into()), Err(OutboxError::Full));
+        assert_eq!(inbox.recv().await.as_ref(), Some(&large));
+        assert_eq!(outbox.try_send(large.clone()), Ok(()));
+        drop(inbox);
+        assert_eq!(outbox.try_send("y".into()), Err(OutboxError::Closed));
+    }
+
     #[actix::test]
     async fn a_socket_whose_holder_is_gone_is_forgotten() {
         let (tracker, _registry) = start();
-        let gone = Browser::connect(&tracker, 2).await;
+        let gone = Browser::connect(&tracker).await;
         let socket = gone.socket;
         drop(gone);
         tracker

@@ -8,9 +8,8 @@ use actix::prelude::*;
 use prometheus_client::registry::Registry;
 use seedpod_protocol::envelope::{Draft, Kind};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::messages::{Connect, Incoming};
+use super::messages::{Connect, Incoming, outbox};
 use super::{TrackerActor, TrackerConfig, TrackerMetrics};
 use crate::supervise::Live;
 use crate::testing::{Base, run, until, video};
@@ -29,7 +28,7 @@ impl Handler<Die> for TrackerActor {
 
 /// Whether the tracker that lives now serves a torrent; `false` too while none does.
 async fn serves(tracker: &Live<TrackerActor>, number: u8) -> bool {
-    let (outbox, mut inbox) = mpsc::channel(4);
+    let (outbox, mut inbox) = outbox();
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let Ok(socket) = tracker.addr().send(Connect { address, outbox }).await else {
         return false;

@@ -1,39 +1,28 @@
 //! Media over HTTP: what web seeds of torrents and plain players read.
 //!
-//! A file is read in portions of [`PORTION`] on blocking threads, one portion ahead of the network, so that memory stays
-//! bounded however slow the reader is; [`MAX_WAIT`] is how long a download waits for a free slot. What is served is
-//! counted by torrent when the download ends, whole or not.
+//! [`super::conditions`] decides what a request comes to and [`super::portions`] reads it. What is served is counted by
+//! torrent when the download ends, whole or not.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::TryStreamExt;
 use seedpod_actors::search::messages::{GetVideo, VideoKey};
 use seedpod_actors::seeder::messages::{Served, Source};
 use seedpod_protocol::ids::InfoHash;
-use tokio::sync::OwnedSemaphorePermit;
 use warp::Reply;
 use warp::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
+    HeaderName, HeaderValue,
 };
-use warp::http::{HeaderMap, Method, StatusCode};
+use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
+use super::conditions::{Verdict, judge};
 use crate::error::ApiError;
-use crate::range::{Extent, resolve};
+use crate::range::Extent;
 use crate::site::{Site, ask};
 use crate::visit::Visit;
-
-/// Bytes read at once. A reader holds three portions at most, so larger ones make slow readers dear; smaller ones cost processor
-/// time.
-const PORTION: u32 = 128 * 1024;
-/// How long a download waits for a slot.
-const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Answers a request for a media file of this pod by its name, `<uuid>-<resolution>.<ext>`.
 pub(crate) async fn media(name: String, method: Method, visit: Visit) -> Result<Response, ApiError> {
@@ -83,9 +72,8 @@ async fn serve(name: String, method: Method, visit: Visit, save: bool) -> Result
 
     // The content of a torrent never changes, so its hash is the strongest of tags.
     let tag = format!("\"{info_hash}\"");
-    let mut response = Plan::of(&visit.headers, &tag, length)
-        .answer(&method, file, length, info_hash, &visit.site)
-        .await?;
+    let verdict = judge(&method, &visit.headers, &tag, length);
+    let mut response = answer(verdict, &method, file, length, info_hash, &visit)?;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(mime(&known.extension)));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -126,84 +114,59 @@ pub(crate) fn attachment(name: &str) -> Option<HeaderValue> {
     .ok()
 }
 
-/// What a request for a file comes to.
-#[derive(Debug, PartialEq, Eq)]
-enum Plan {
-    /// The reader has it: 304.
-    Unchanged,
-    /// The rest, by the range.
-    Send(Extent),
+/// The part of a file that a verdict asks for.
+fn answer(
+    verdict: Verdict,
+    method: &Method,
+    file: File,
+    length: u64,
+    info_hash: InfoHash,
+    visit: &Visit,
+) -> Result<Response, ApiError> {
+    let (first, count, status) = match verdict {
+        Verdict::Refused => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
+        Verdict::Unchanged => return Ok(StatusCode::NOT_MODIFIED.into_response()),
+        Verdict::Send(Extent::Unsatisfiable) => {
+            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+            set(&mut response, CONTENT_RANGE, &format!("bytes */{length}"));
+            return Ok(response);
+        }
+        Verdict::Send(Extent::Whole) => (0, length, StatusCode::OK),
+        Verdict::Send(Extent::Part { first, last }) => (first, last - first + 1, StatusCode::PARTIAL_CONTENT),
+    };
+    let mut response = if method == Method::HEAD {
+        Response::default()
+    } else {
+        let Some(download) = visit.site.downloads().begin(visit.client) else {
+            visit.site.metrics().downloads_refused.inc();
+            return Err(ApiError::Unavailable);
+        };
+        let mut tally = Tally {
+            served: 0,
+            info_hash,
+            site: visit.site.clone(),
+        };
+        let bytes = download.read(file, first, count);
+        warp::reply::stream(bytes.inspect_ok(move |portion| tally.add(portion.len()))).into_response()
+    };
+    *response.status_mut() = status;
+    // Said explicitly, it also keeps the answer from being cut into chunks.
+    response.headers_mut().insert(CONTENT_LENGTH, count.into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let last = first + count - 1;
+        set(
+            &mut response,
+            CONTENT_RANGE,
+            &format!("bytes {first}-{last}/{length}"),
+        );
+    }
+    Ok(response)
 }
 
-impl Plan {
-    fn of(headers: &HeaderMap, tag: &str, length: u64) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let matches = |list: &str| {
-            list.split(',')
-                .any(|one| matches!(one.trim(), "*") || one.trim().trim_start_matches("W/") == tag)
-        };
-        if text(IF_NONE_MATCH).is_some_and(matches) {
-            return Self::Unchanged;
-        }
-        // A range of another version of the file is of no use: then all of it is sent.
-        let same = text(IF_RANGE).is_none_or(|condition| condition.trim() == tag);
-        Self::Send(resolve(text(RANGE).filter(|_| same), length))
-    }
-
-    async fn answer(
-        self,
-        method: &Method,
-        file: File,
-        length: u64,
-        info_hash: InfoHash,
-        site: &Site,
-    ) -> Result<Response, ApiError> {
-        let (first, count, status) = match self {
-            Self::Unchanged => return Ok(StatusCode::NOT_MODIFIED.into_response()),
-            Self::Send(Extent::Unsatisfiable) => {
-                let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
-                response.headers_mut().extend(
-                    HeaderValue::from_str(&format!("bytes */{length}"))
-                        .ok()
-                        .map(|value| (CONTENT_RANGE, value)),
-                );
-                return Ok(response);
-            }
-            Self::Send(Extent::Whole) => (0, length, StatusCode::OK),
-            Self::Send(Extent::Part { first, last }) => {
-                (first, last - first + 1, StatusCode::PARTIAL_CONTENT)
-            }
-        };
-        let mut response = if method == Method::HEAD {
-            Response::default()
-        } else {
-            let slot = tokio::time::timeout(MAX_WAIT, Arc::clone(site.downloads()).acquire_owned()).await;
-            let Ok(Ok(slot)) = slot else {
-                site.metrics().downloads_refused.inc();
-                return Err(ApiError::Unavailable);
-            };
-            let tally = Tally {
-                served: 0,
-                info_hash,
-                site: site.clone(),
-                _slot: slot,
-            };
-            warp::reply::stream(read(Arc::new(file), first, count, tally)).into_response()
-        };
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        // Said explicitly, it also keeps the answer from being cut into chunks.
-        headers.insert(CONTENT_LENGTH, count.into());
-        if status == StatusCode::PARTIAL_CONTENT {
-            let range = format!("bytes {first}-{}/{length}", first + count - 1);
-            headers.extend(
-                HeaderValue::from_str(&range)
-                    .ok()
-                    .map(|value| (CONTENT_RANGE, value)),
-            );
-        }
-        Ok(response)
-    }
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    response
+        .headers_mut()
+        .extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
 }
 
 /// What was handed to the network of one download; told to the seeder at its end.
@@ -211,13 +174,12 @@ struct Tally {
     served: u64,
     info_hash: InfoHash,
     site: Site,
-    _slot: OwnedSemaphorePermit,
 }
 
 impl Tally {
-    /// Through a method, so that a closure takes all of the tally along, with its slot and its end.
-    fn add(&mut self, bytes: u64) {
-        self.served += bytes;
+    /// Through a method, so that a closure takes all of the tally along, with its end.
+    fn add(&mut self, bytes: usize) {
+        self.served += bytes as u64;
     }
 }
 
@@ -237,72 +199,10 @@ impl Drop for Tally {
     }
 }
 
-/// The bytes of a part of a file, read one portion ahead.
-fn read(
-    file: Arc<File>,
-    first: u64,
-    count: u64,
-    tally: Tally,
-) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static {
-    let end = first + count;
-    let portions = (first..end)
-        .step_by(PORTION as usize)
-        .map(move |offset| (offset, (end - offset).min(u64::from(PORTION))));
-    let reads = stream::iter(portions).map(move |(offset, length)| {
-        let file = Arc::clone(&file);
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut buffer = vec![0; usize::try_from(length).unwrap_or(PORTION as usize)];
-            file.read_exact_at(&mut buffer, offset)?;
-            Ok(Bytes::from(buffer))
-        });
-        async move {
-            reading
-                .await
-                .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
-        }
-    });
-    let mut tally = tally;
-    reads.buffered(2).inspect(move |read: &io::Result<Bytes>| {
-        if let Ok(bytes) = read {
-            tally.add(bytes.len() as u64);
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
-
-    fn plan(headers: &[(&'static str, &str)]) -> Plan {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, value.parse().unwrap());
-        }
-        Plan::of(&map, "\"abc\"", 10)
-    }
-
-    #[test]
-    fn a_range_is_for_the_version_it_names() {
-        let part = Plan::Send(Extent::Part { first: 2, last: 5 });
-        assert_eq!(plan(&[("range", "bytes=2-5")]), part);
-        assert_eq!(plan(&[("range", "bytes=2-5"), ("if-range", "\"abc\"")]), part);
-        for other in ["\"abd\"", "W/\"abc\"", "Wed, 21 Oct 2015 07:28:00 GMT", "abc"] {
-            assert_eq!(
-                plan(&[("range", "bytes=2-5"), ("if-range", other)]),
-                Plan::Send(Extent::Whole),
-                "{other}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_the_reader_has_is_not_sent_again() {
-        for same in ["\"abc\"", "W/\"abc\"", "*", "\"x\", \"abc\""] {
-            assert_eq!(plan(&[("if-none-match", same)]), Plan::Unchanged, "{same}");
-        }
-        assert_eq!(plan(&[("if-none-match", "\"x\"")]), Plan::Send(Extent::Whole));
-    }
 
     #[test]
     fn a_title_is_a_safe_file_name() {
