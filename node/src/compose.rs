@@ -42,10 +42,10 @@ use crate::outside::Outside;
 use crate::resolve::Resolver;
 
 /// How long running requests may take to finish once the pod stops.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// How long the rooms may take to stop.
-const ROOMS_PATIENCE: Duration = Duration::from_secs(5);
+const ROOMS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The wait before a room that died is started again; it grows with each death.
 const RESTART_DELAY: Duration = Duration::from_millis(200);

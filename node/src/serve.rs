@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::compose::{self, Parts, Pod};
 use crate::config::Settings;
@@ -19,8 +20,8 @@ use crate::fetch::Fetcher;
 use crate::identity;
 use crate::resolve::Resolver;
 
-/// Time all parts together have to stop in order. Below the 30 s and more that service managers grant.
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// Time all parts together have to stop in order. Below the 10 s that the most impatient of service managers grant.
+const STOP_DEADLINE: Duration = Duration::from_millis(9500);
 
 /// A signal so soon after the first is the same wish: `timeout` and terminals send theirs to the process and to its group.
 const SAME_WISH: Duration = Duration::from_secs(1);
@@ -44,6 +45,7 @@ pub fn parse_ready_line(line: &str) -> Option<&str> {
 /// When it cannot start, when a part it cannot do without dies, or when it does not stop within its deadline.
 pub async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
+    raise_file_limit();
     let pod = tokio::select! {
         pod = start(settings) => pod?,
         name = signals.next() => {
@@ -64,7 +66,7 @@ pub async fn serve(settings: Settings) -> Result<(), Failure> {
     };
     let stopped = tokio::select! {
         stopped = tokio::time::timeout(STOP_DEADLINE, pod.stop()) => {
-            stopped.unwrap_or_else(|_| Err(anyhow!("not stopped within {} s", STOP_DEADLINE.as_secs())))
+            stopped.unwrap_or_else(|_| Err(anyhow!("not stopped within {STOP_DEADLINE:?}")))
         }
         name = signals.again() => Err(anyhow!("{name} again while stopping")),
     };
@@ -105,6 +107,18 @@ async fn start(settings: Settings) -> Result<Pod, Failure> {
         fetcher,
     })
     .await
+}
+
+/// Lets this process open as many files as the system would allow it. Each connection is one, and many systems begin with 1024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, ?limit, "the limit of open files stays as it is");
+    }
 }
 
 /// What happened, and the ways out.
