@@ -3,6 +3,7 @@
 //! * [`net`] starts and stops a whole net; [`process`] is one pod of it: its process, its log, its ports.
 //! * [`api`] is a typed client of the REST interface; it knows nothing that a stranger could not know.
 //! * [`torrent`] adds a magnet as a BitTorrent client would and checks every piece.
+//! * [`crowd`] is a crowd of hostile clients.
 //! * [`clips`] makes small videos with ffmpeg; [`eventually()`] waits for conditions.
 //!
 //! Invariants: no fixed port outside the `seedpod-test-net` binary's default mode, nothing survives a net that is dropped,
@@ -11,6 +12,7 @@
 
 pub mod api;
 pub mod clips;
+pub mod crowd;
 mod eventually;
 pub mod net;
 pub mod process;

@@ -66,6 +66,10 @@ impl Log {
         lines.push_back(line);
     }
 
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn first_with(&self, word: &str) -> Option<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().find(|line| line.contains(word)).cloned()
@@ -172,6 +176,30 @@ impl Pod {
         })
     }
 
+    /// Resident memory of its process, in KiB.
+    ///
+    /// # Errors
+    /// When it does not run or cannot be looked at.
+    pub fn memory_kib(&self) -> anyhow::Result<u64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        Ok(line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// Processor time that its process has used, in the system and outside of it.
+    ///
+    /// # Errors
+    /// When it does not run or cannot be looked at.
+    pub fn processor_time(&self) -> anyhow::Result<Duration> {
+        processor_time(self.pid().context("the pod does not run")?)
+    }
+
+    fn proc(&self, file: &str) -> anyhow::Result<String> {
+        let pid = self.pid().context("the pod does not run")?;
+        let path = format!("/proc/{pid}/{file}");
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+    }
+
     /// A client that is not logged in.
     pub fn visitor(&self) -> Api {
         Api::visitor(self.url())
@@ -188,6 +216,11 @@ impl Pod {
     /// The last lines it wrote.
     pub fn last_lines(&self, count: usize) -> String {
         self.log.last(count)
+    }
+
+    /// How many lines of it are kept.
+    pub fn lines_written(&self) -> usize {
+        self.log.len()
     }
 
     /// The first of its kept lines that holds this word.
@@ -283,6 +316,14 @@ impl Pod {
         Ok(())
     }
 
+    /// Asks the process to stop, and does not wait. See [`Pod::ended`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
     /// Kills the process without a warning, as a power cut would, and waits until it is gone.
     ///
     /// # Errors
@@ -375,6 +416,25 @@ impl Drop for Pod {
         // Nothing is left to do when this fails; `kill_on_drop` tries once more when the runtime ends.
         let _ = self.with_running(|running| running.map(|it| it.signal(Signal::KILL)));
     }
+}
+
+/// Processor time that a process has used, in the system and outside of it; exact to a hundredth of a second.
+///
+/// # Errors
+/// When there is no such process.
+pub fn processor_time(pid: i32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("no such process")?;
+    // The name in brackets may hold anything, spaces too; the fields after it are counted from 3.
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .context("no name")?
+        .1
+        .split_whitespace()
+        .collect();
+    let ticks = |field: usize| -> anyhow::Result<u64> {
+        Ok(fields.get(field - 3).context("too few fields")?.parse()?)
+    };
+    Ok(Duration::from_millis(10) * u32::try_from(ticks(14)? + ticks(15)?)?)
 }
 
 fn watch_exit(mut child: Child) -> watch::Receiver<Option<ExitStatus>> {

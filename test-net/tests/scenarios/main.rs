@@ -11,5 +11,7 @@ mod friends;
 mod full_disk;
 mod hostile;
 mod kill_loop;
+mod ranges;
 mod restart;
+mod shutdown;
 mod steps;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use seedpod_test_net::api::Uploaded;
+use seedpod_test_net::clips::Clip;
 use seedpod_test_net::process::Pod;
 use seedpod_test_net::{TestNet, eventually};
 use serde_json::Value;
@@ -149,4 +150,13 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a st
         .pointer(pointer)
         .and_then(Value::as_str)
         .with_context(|| format!("no text at {pointer} in {value:#}"))
+}
+
+/// A clip that is padded by some bytes in a way that players skip.
+pub(crate) async fn padded_clip(padding: usize) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = tokio::fs::read(Clip::Mp4.path().await?).await?;
+    bytes.extend(u32::try_from(padding)?.to_be_bytes());
+    bytes.extend(b"free");
+    bytes.resize(bytes.len() + padding - 8, 0);
+    Ok(bytes)
 }
