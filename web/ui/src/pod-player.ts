@@ -61,7 +61,8 @@ export class PodPlayer extends HTMLElement {
   #words: HTMLElement | undefined;
   #rates: Rates = { down: 0, up: 0 };
   #timer: ReturnType<typeof setInterval> | undefined;
-  #chip: HTMLElement | undefined;
+  /** The controls, once they are here. */
+  #controls: HTMLElement | undefined;
   #listening: AbortController | undefined;
 
   connectedCallback(): void {
@@ -75,6 +76,17 @@ export class PodPlayer extends HTMLElement {
     this.#sharing = sharingWanted(pageStorage(), navigator);
     if (this.#sharing) this.#join();
     this.#tell();
+    void this.#dress(this.#video, this.#listening.signal);
+  }
+
+  /** The controls come after the swarm was asked: nothing waits for them, and without them the browser's own stay. */
+  async #dress(video: HTMLVideoElement, signal: AbortSignal): Promise<void> {
+    try {
+      const { dress } = await import('./controls.ts');
+      if (!signal.aborted) this.#controls = dress(this, video, signal) ?? this.#controls;
+    } catch {
+      // The pod went away between the page and its script.
+    }
   }
 
   disconnectedCallback(): void {
@@ -210,7 +222,10 @@ export class PodPlayer extends HTMLElement {
     canvas.width = video.videoWidth;
     canvas.height = video.videoHeight;
     canvas.getContext('2d')?.drawImage(video, 0, 0);
-    this.append(canvas);
+    // Over the video and under its controls, which do not hide it when nobody moves.
+    canvas.slot = 'gestures-chrome';
+    canvas.toggleAttribute('noautohide', true);
+    (this.#controls ?? this).append(canvas);
     return canvas;
   }
 
@@ -338,17 +353,13 @@ export class PodPlayer extends HTMLElement {
     if (this.#words.textContent !== this.#trouble) this.#words.textContent = this.#trouble;
   }
 
-  /** A quiet word on the picture once other viewers carry a part of it. */
+  /** A quiet word among the controls once other viewers carry a part of it. */
   #showChip({ fromPeers, fromPods, source }: PlayerStats): void {
-    const worth = source === 'swarm' && fromPeers > 0 && this.#trouble === '';
-    if (!worth && !this.#chip) return;
-    if (!this.#chip) {
-      this.#chip = document.createElement('span');
-      this.#chip.className = 'player-chip';
-      this.append(this.#chip);
-    }
-    this.#chip.hidden = !worth;
-    this.#chip.textContent = `${percent(fromPeers, fromPeers + fromPods)} from viewers`;
+    const chip = this.#controls?.querySelector<HTMLElement>('.player-chip');
+    if (!chip) return;
+    chip.hidden = source !== 'swarm' || fromPeers === 0 || this.#trouble !== '';
+    const text = `${percent(fromPeers, fromPeers + fromPods)} from viewers`;
+    if (chip.textContent !== text) chip.textContent = text;
   }
 }
 
