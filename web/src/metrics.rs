@@ -18,6 +18,8 @@ pub struct WebMetrics {
     pub(crate) connections_refused: Counter,
     pub(crate) sockets: Gauge,
     pub(crate) sockets_refused: Counter,
+    pub(crate) listeners: Gauge,
+    pub(crate) listeners_refused: Counter,
 }
 
 /// How a request was answered.
@@ -91,6 +93,16 @@ impl WebMetrics {
             "sockets_refused",
             "Sockets that the tracker refused",
             metrics.sockets_refused.clone(),
+        );
+        registry.register(
+            "listeners",
+            "Pages that listen to what changes",
+            metrics.listeners.clone(),
+        );
+        registry.register(
+            "listeners_refused",
+            "Pages that found no place to listen",
+            metrics.listeners_refused.clone(),
         );
         metrics
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Handler, Message};
+use actix::{Actor, Addr, Handler, Message};
 use prometheus_client::registry::Registry;
 use seedpod_actors::accounts::AccountsActor;
 use seedpod_actors::catalog::CatalogActor;
@@ -30,6 +30,7 @@ use crate::error::ApiError;
 use crate::files::assets::Assets;
 use crate::files::portions::Downloads;
 use crate::metrics::WebMetrics;
+use crate::news::{self, News, Reporter};
 use crate::serve::Door;
 use crate::session::SessionCookie;
 
@@ -119,15 +120,19 @@ struct Inner {
     registry: Arc<Registry>,
     assets: Assets,
     downloads: Downloads,
+    news: News,
+    reporter: Addr<Reporter>,
     closing: Closing,
     visitors: TaskTracker,
 }
 
 impl Site {
-    /// A site over these rooms. `registry` is what `/metrics` shows; the site's own `metrics` are in it already.
+    /// A site over these rooms; part of it is an actor, so there must be a system for it to run in. `registry` is what `/metrics` shows; the site's own `metrics` are in it already.
     pub fn new(rooms: Rooms, options: SiteOptions, metrics: WebMetrics, registry: Arc<Registry>) -> Self {
         let host = host_of(&options.public_url).to_owned();
         let session_cookie = SessionCookie::of(&options.public_url);
+        let news = News::new(now(), &options.trusted_proxies);
+        let reporter = Reporter::new(news.clone(), options.pod_id).start();
         let inner = Inner {
             rooms,
             options,
@@ -137,6 +142,8 @@ impl Site {
             registry,
             assets: Assets::open(),
             downloads: Downloads::new(),
+            news,
+            reporter,
             closing: Closing::default(),
             visitors: TaskTracker::new(),
         };
@@ -162,6 +169,7 @@ impl Site {
             inner.closing.clone(),
             inner.visitors.clone(),
         );
+        self.spawn(news::follow(self.clone(), inner.reporter.clone()));
         crate::serve::run(listener, self.routes(), door, stop, grace).await;
     }
 
@@ -203,6 +211,11 @@ impl Site {
     /// Room for downloads of media.
     pub(crate) fn downloads(&self) -> &Downloads {
         &self.inner.downloads
+    }
+
+    /// What changes, for those who listen.
+    pub(crate) fn news(&self) -> &News {
+        &self.inner.news
     }
 
     /// Is cancelled when the site stops: sockets that would stay open for ever close.

@@ -24,6 +24,8 @@ pub(crate) struct Visit {
     /// The path as it was sent.
     pub(crate) path: String,
     query: String,
+    /// The moment at which the request was looked at: what a page shows is at least as new.
+    pub(crate) moment: String,
     /// Who connected; behind a trusted proxy, whom the proxy names.
     pub(crate) client: IpAddr,
 }
@@ -57,6 +59,7 @@ pub(crate) fn visit(
                     headers,
                     path: path.as_str().to_owned(),
                     query,
+                    moment: site.news().present(),
                     client,
                 }
             },

@@ -1,6 +1,7 @@
 //! The REST API under `/api/v1`, in the shapes of PeerTube. One file for each group of addresses.
 
 mod channels;
+mod events;
 mod fields;
 mod oauth;
 mod pods;
@@ -38,6 +39,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(videos::routes(site))
         .unify()
         .or(pods::routes(site))
+        .unify()
+        .or(events::routes(site))
         .unify();
     warp::path("api")
         .and(warp::path("v1").and(groups).recover(problem).unify())

@@ -155,6 +155,7 @@ pub(crate) async fn turned_away(site: Site, rejection: Rejection) -> Result<Resp
         search: String::new(),
         path: String::new(),
         notice: None,
+        moment: String::new(),
         now: now().as_millis(),
     };
     let html = ErrorPage {
@@ -213,6 +214,7 @@ async fn chrome(visit: &Visit, caller: Option<&Caller>) -> Chrome {
         search: query.text("q").unwrap_or_default().to_owned(),
         path: visit.path_and_query(),
         notice: query.first("done").and_then(notice).map(str::to_owned),
+        moment: visit.moment.clone(),
         now: now().as_millis(),
     }
 }

@@ -29,6 +29,7 @@
 //! | answer a pod that asked | POST `/network/decide` | `id`, `decision` = `accept`, `refuse`, `block` |
 //! | quit | POST `/network/quit` | |
 //! | watch, embed | GET `/w/<shortUUID>`, `/videos/embed/<uuid>` | |
+//! | what changed since | GET `/api/v1/events` | `since` = [`Chrome::moment`], `video` |
 //! | a channel, an account | GET `/c/<handle>`, `/a/<name>`, those of friends with `@host` | `start` |
 //!
 //! Assets: `/assets/<file>` from `web/assets`, `/ui/<file>` from `web/ui/dist`, `/vendor/webtorrent/webtorrent.min.js` and
@@ -116,6 +117,8 @@ pub struct Chrome {
     pub path: String,
     /// A sentence about what just happened ("3 videos were …"), shown once above the page.
     pub notice: Option<String>,
+    /// Names the state of the pod that the page shows, for hearing of what changed since.
+    pub moment: String,
     /// The time of the page in milliseconds since the Unix epoch: relative times count from it.
     pub now: u64,
 }

@@ -37,6 +37,7 @@ pub(super) fn chrome() -> Chrome {
         search: String::new(),
         path: "/".to_owned(),
         notice: None,
+        moment: "1-0".to_owned(),
         now: NOW,
     }
 }
