@@ -4,8 +4,11 @@
 import { type Rates, SourceAccount, bufferedBytes } from './accounting.ts';
 import { mayChangeSource } from './change-over.ts';
 import { percent } from './format.ts';
+import { KeptVideos } from './kept-videos.ts';
 import { type FileSource, type PlayerData, reachable, readPlayerData } from './page-data.ts';
+import { podEvents } from './pod-events.ts';
 import { pageStorage, rememberSharing, sharingWanted } from './preference.ts';
+import { showChip } from './sharing-chip.ts';
 import { type Connection, SwarmEngine } from './swarm-engine.ts';
 import { obstacle } from './webtorrent.ts';
 
@@ -37,6 +40,10 @@ export interface PlayerStats {
   readonly note: string;
 }
 
+/** What this page goes on giving after somebody watched it. */
+const kept = new KeptVideos<SwarmEngine>();
+showChip(kept);
+
 const TICK = 1_000;
 /** For so long a stalled video may wait without a word, in milliseconds. */
 const PATIENCE = 4_000;
@@ -64,6 +71,8 @@ export class PodPlayer extends HTMLElement {
   /** The controls, once they are here. */
   #controls: HTMLElement | undefined;
   #listening: AbortController | undefined;
+  /** How many this pod's tracker has in the swarm, as it last said. */
+  #counted: number | undefined;
 
   connectedCallback(): void {
     this.#video = this.querySelector('video');
@@ -73,6 +82,10 @@ export class PodPlayer extends HTMLElement {
     this.#listening = new AbortController();
     this.#listen(this.#video, this.#listening.signal);
     this.#timer = setInterval(() => this.#tick(), TICK);
+    const deaf = podEvents.listen((hint) => {
+      if (hint.kind === 'swarm') this.#counted = hint.count;
+    }, this.#data?.uuid);
+    this.#listening.signal.addEventListener('abort', deaf);
     this.#sharing = sharingWanted(pageStorage(), navigator);
     if (this.#sharing) this.#join();
     this.#tell();
@@ -92,8 +105,13 @@ export class PodPlayer extends HTMLElement {
   disconnectedCallback(): void {
     clearInterval(this.#timer);
     this.#listening?.abort();
-    this.#engine?.leave();
+    const engine = this.#engine;
     this.#engine = undefined;
+    // An element that is gone must not go on fetching.
+    this.#video?.removeAttribute('src');
+    for (const source of this.#video?.querySelectorAll('source') ?? []) source.remove();
+    this.#video?.load();
+    if (engine) kept.keep(engine);
   }
 
   get stats(): PlayerStats {
@@ -105,7 +123,7 @@ export class PodPlayer extends HTMLElement {
       peers,
       pods: connections.filter(({ kind, open }) => kind === 'pod' && open).length,
       helpers: connections.filter(({ kind, received }) => kind === 'peer' && received > 0).length,
-      swarmSize: Math.max(peers + 1, this.#engine?.swarmSize ?? 0),
+      swarmSize: this.#swarmSize(peers),
       rates: this.#rates,
       progress: this.#engine?.progress ?? 0,
       connections,
@@ -125,12 +143,23 @@ export class PodPlayer extends HTMLElement {
     this.#sharing = on;
     this.#note = '';
     if (on) this.#join();
-    else this.#leave();
+    else {
+      kept.stop();
+      this.#leave();
+    }
     this.#tell();
   }
 
   get sharing(): boolean {
     return this.#sharing;
+  }
+
+  /** Everybody in the swarm, this page included. This pod says by itself what its own tracker has; the others when they are asked. */
+  #swarmSize(peers: number): number {
+    const sizes = new Map(this.#engine?.swarmSizes);
+    const own = this.#data?.trackers[0];
+    if (own !== undefined && this.#counted !== undefined) sizes.set(own, this.#counted + (this.#engine ? 0 : 1));
+    return Math.max(peers + 1, ...sizes.values());
   }
 
   #join(): void {
@@ -146,7 +175,11 @@ export class PodPlayer extends HTMLElement {
       return;
     }
     this.#startedAt = performance.now();
-    const engine = new SwarmEngine(this.#account, {
+    const known = kept.take(file.infoHash);
+    const engine = known ?? new SwarmEngine(file);
+    this.#account = engine.account;
+    this.#engine = engine;
+    engine.attend({
       ready: (url) => {
         if (this.#engine !== engine) return;
         this.#streamUrl = url;
@@ -160,8 +193,7 @@ export class PodPlayer extends HTMLElement {
         this.#tell();
       },
     });
-    this.#engine = engine;
-    void engine.join(file, reachable(data.trackers, location.protocol));
+    if (!known) void engine.join(reachable(data.trackers, location.protocol));
   }
 
   #leave(): void {

@@ -1,8 +1,9 @@
-// One video in the swarm: a webtorrent client, its torrent, and who brought what. It decides nothing about the player.
+// One video in the swarm: its torrent, and who brought what. It decides nothing about the player, and can do without one: a page keeps what
+// somebody watched (`kept-videos.ts`).
 
-import type { SourceAccount } from './accounting.ts';
+import { SourceAccount } from './accounting.ts';
 import type { FileSource } from './page-data.ts';
-import { type Client, type Torrent, type Wire, answerOnlyFor, clientOptions, loadClient, loadTorrent, loadWorker } from './webtorrent.ts';
+import { type Torrent, type Wire, loadTorrent, sharedClient } from './webtorrent.ts';
 
 /** One connection, for the picture of the swarm. */
 export interface Connection {
@@ -33,30 +34,32 @@ export function kindOf(wire: Pick<Wire, 'type' | 'peerId'>): 'peer' | 'pod' {
 }
 
 export class SwarmEngine {
-  readonly #account: SourceAccount;
-  readonly #events: EngineEvents;
+  readonly account = new SourceAccount();
+  readonly file: FileSource;
+  #events: EngineEvents | undefined;
   readonly #connections = new Set<Connection>();
-  #client: Client | undefined;
+  /** Takes this video off what the client of the page knows. */
+  #forget: (() => void) | undefined;
+  #streamUrl: string | undefined;
   #torrent: Torrent | undefined;
-  #swarmSize = 0;
+  readonly #sizes = new Map<string, number>();
   #counting = false;
   #over = false;
   #wanted = false;
   #seeded = false;
 
-  constructor(account: SourceAccount, events: EngineEvents) {
-    this.#account = account;
-    this.#events = events;
+  constructor(file: FileSource) {
+    this.file = file;
   }
 
   get connections(): readonly Connection[] {
     return [...this.#connections];
   }
 
-  /** Everybody in the swarm, this page included, as the last answer of a tracker has it; 0 before the first. */
-  get swarmSize(): number {
+  /** How many each tracker has in the swarm, this page included, as its last answer has it. */
+  get swarmSizes(): ReadonlyMap<string, number> {
     this.#count();
-    return this.#swarmSize;
+    return this.#sizes;
   }
 
   /** How much of the file is here, 0 to 1. */
@@ -64,19 +67,42 @@ export class SwarmEngine {
     return this.#torrent?.progress ?? 0;
   }
 
-  /** Joins the swarm of `file`. Failures arrive as `failed`, whenever they happen. */
-  async join(file: FileSource, trackers: readonly string[]): Promise<void> {
+  /** Bytes that are here and can be given. */
+  get held(): number {
+    return Math.round(this.progress * this.file.size);
+  }
+
+  /** Somebody watches: they are told what happens from now on, and that the torrent is ready if it is. */
+  attend(events: EngineEvents): void {
+    this.#events = events;
+    const url = this.#streamUrl;
+    if (url !== undefined) queueMicrotask(() => this.#events?.ready(url));
+  }
+
+  /** Nobody watches any more: what is here goes on being given, and nothing more is fetched. `ended` is told should the swarm break. */
+  rest(ended: () => void): void {
+    this.#events = { ready: () => undefined, failed: ended };
+    if (this.progress < 1) this.#torrent?.files[0]?.deselect();
+    this.#wanted = false;
+  }
+
+  /** Joins the swarm. Failures arrive as `failed`, whenever they happen. */
+  async join(trackers: readonly string[]): Promise<void> {
+    const { file } = this;
+    const hash = file.infoHash.toLowerCase();
     try {
-      const [WebTorrent, controller, metainfo] = await Promise.all([loadClient(), loadWorker(), loadTorrent(file.torrentUrl)]);
+      const [{ client, own, broken }, metainfo] = await Promise.all([sharedClient(), loadTorrent(file.torrentUrl)]);
       if (this.#over) return;
-      const client = new WebTorrent(clientOptions(trackers));
-      this.#client = client;
-      client.on('error', (error) => this.#fail(error));
-      answerOnlyFor([file], navigator.serviceWorker);
-      client.createServer({ controller });
+      const fail = (error: Error) => this.#fail(error);
+      own.add(hash);
+      broken.add(fail);
+      this.#forget = () => {
+        own.delete(hash);
+        broken.delete(fail);
+      };
       const torrent = client.add(metainfo, { announce: trackers, deselect: true });
       this.#torrent = torrent;
-      torrent.on('error', (error) => this.#fail(error));
+      torrent.on('error', fail);
       torrent.on('warning', () => {
         // A tracker that is down for a moment, a web seed that times out: webtorrent goes on by itself.
       });
@@ -84,10 +110,11 @@ export class SwarmEngine {
       torrent.once('ready', () => {
         const [first] = torrent.files;
         if (this.#over) return;
-        if (torrent.infoHash.toLowerCase() !== file.infoHash.toLowerCase()) return this.#fail(new Error('the torrent is not the one that was signed'));
+        if (torrent.infoHash.toLowerCase() !== hash) return this.#fail(new Error('the torrent is not the one that was signed'));
         if (!first) return this.#fail(new Error('the torrent holds no file'));
         if (this.#wanted) first.select();
-        this.#events.ready(first.streamURL);
+        this.#streamUrl = first.streamURL;
+        this.#events?.ready(first.streamURL);
       });
     } catch (error) {
       this.#fail(error);
@@ -111,13 +138,15 @@ export class SwarmEngine {
   /** Leaves the swarm: closes all connections and tells the trackers. */
   leave(): void {
     this.#over = true;
+    this.#events = undefined;
     this.#connections.clear();
-    this.#swarmSize = 0;
+    this.#sizes.clear();
+    this.#forget?.();
+    const torrent = this.#torrent;
     this.#torrent = undefined;
-    const client = this.#client;
-    this.#client = undefined;
+    this.#streamUrl = undefined;
     try {
-      client?.destroy();
+      torrent?.destroy();
     } catch {
       // It was broken already.
     }
@@ -128,11 +157,11 @@ export class SwarmEngine {
     this.#connections.add(connection);
     wire.on('download', (bytes) => {
       connection.received += bytes;
-      this.#account.received(connection.kind, bytes);
+      this.account.received(connection.kind, bytes);
     });
     wire.on('upload', (bytes) => {
       connection.given += bytes;
-      this.#account.gave(bytes);
+      this.account.gave(bytes);
     });
     wire.once('close', () => this.#closed(connection));
   }
@@ -149,16 +178,13 @@ export class SwarmEngine {
     const tracker = this.#torrent?.discovery?.tracker;
     if (this.#counting || !tracker) return;
     this.#counting = true;
-    const sizes = new Map<string, number>();
-    tracker.on('update', ({ announce, complete, incomplete }) => {
-      sizes.set(announce, complete + incomplete);
-      this.#swarmSize = Math.max(...sizes.values());
-    });
+    tracker.on('update', ({ announce, complete, incomplete }) => void this.#sizes.set(announce, complete + incomplete));
   }
 
   #fail(error: unknown): void {
     if (this.#over) return;
+    const events = this.#events;
     this.leave();
-    this.#events.failed(error instanceof Error ? error.message : String(error));
+    events?.failed(error instanceof Error ? error.message : String(error));
   }
 }

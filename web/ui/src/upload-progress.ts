@@ -6,6 +6,7 @@ import { LitElement, html, nothing } from 'lit';
 import { ApiError, type PodApi } from './api.ts';
 import { HttpPodApi } from './api-http.ts';
 import { bytes, rate, timeLeft } from './format.ts';
+import { LEAVE } from './soft-navigation.ts';
 import { Pace, apiForm, titleFrom } from './upload-form.ts';
 
 type Phase = { readonly kind: 'idle' } | { readonly kind: 'sending'; readonly name: string; readonly sent: number; readonly total: number; readonly rate: number } | { readonly kind: 'failed'; readonly text: string };
@@ -57,6 +58,10 @@ export class UploadProgress extends LitElement {
       if (!input || !event.dataTransfer?.files.length || this.phase.kind === 'sending') return;
       input.files = event.dataTransfer.files;
       suggest();
+    }, { signal });
+    // A link followed softly would end the upload without a question; the browser asks one.
+    document.addEventListener(LEAVE, (event) => {
+      if (this.phase.kind === 'sending') event.preventDefault();
     }, { signal });
     window.addEventListener('beforeunload', (event) => {
       if (this.phase.kind === 'sending') event.preventDefault();

@@ -1,8 +1,6 @@
 // The little of webtorrent 3 that we use, and how it gets into the page: its own published files, loaded by address at run time. They are
 // never bundled: a bundle of it builds without a word and then fails in the browser.
 
-import type { PlayerData } from './page-data.ts';
-
 export interface Wire {
   /** `webSeed` over HTTP; otherwise a peer. */
   readonly type: string;
@@ -17,6 +15,7 @@ export interface TorrentFile {
   readonly length: number;
   readonly streamURL: string;
   select(priority?: number): void;
+  deselect(): void;
 }
 
 export interface Torrent {
@@ -29,6 +28,7 @@ export interface Torrent {
   on(event: 'error' | 'warning', listener: (error: Error) => void): unknown;
   once(event: 'ready' | 'metadata', listener: () => void): unknown;
   addWebSeed(url: string): void;
+  destroy(options?: { readonly destroyStore: boolean }): void;
 }
 
 /** How many are in a swarm, as a tracker counts: this page is one of them. */
@@ -85,11 +85,11 @@ export async function loadWorker(): Promise<ServiceWorkerRegistration> {
 }
 
 /**
- * The options of every client. `iceServers` is set and empty on purpose: webtorrent's own list names servers of third parties, and a page
- * contacts its own pod and the sources of its video, nobody else.
+ * The options of the client. `iceServers` is set and empty on purpose: webtorrent's own list names servers of third parties, and a page
+ * contacts its own pod and the sources of its video, nobody else. Trackers are named with each torrent.
  */
-export function clientOptions(announce: readonly string[]): ClientOptions {
-  return { dht: false, webSeeds: false, utPex: false, tracker: { rtcConfig: { iceServers: [] }, announce } };
+export function clientOptions(): ClientOptions {
+  return { dht: false, webSeeds: false, utPex: false, tracker: { rtcConfig: { iceServers: [] }, announce: [] } };
 }
 
 /** The info hash that a request of the worker asks for, if it is one. */
@@ -102,10 +102,44 @@ export function requestedHash(message: unknown): string | undefined {
  * The worker asks every open page of this pod for a piece and takes the first answer, and a page that plays something else answers
  * "not found". So each page keeps silent about videos that are not its own. Must be called before the client's `createServer`.
  */
-export function answerOnlyFor(files: PlayerData['files'], container: Pick<EventTarget, 'addEventListener'>): void {
-  const own = new Set(files.map((file) => file.infoHash.toLowerCase()));
+export function answerOnlyFor(own: ReadonlySet<string>, container: Pick<EventTarget, 'addEventListener'>): void {
   container.addEventListener('message', (event) => {
     const hash = requestedHash((event as MessageEvent).data);
     if (hash && !own.has(hash)) event.stopImmediatePropagation();
   });
+}
+
+/** A page has one client, for the video it shows and for those it keeps. */
+export interface Shared {
+  readonly client: Client;
+  /** The info hashes of its videos, in lower case: the worker is answered for these alone. */
+  readonly own: Set<string>;
+  /** Told when the client breaks, and with it every torrent. */
+  readonly broken: Set<(error: Error) => void>;
+}
+
+let shared: Promise<Shared> | undefined;
+
+/** The client of this page; begun when it is first wanted, and again when it broke. */
+export function sharedClient(): Promise<Shared> {
+  shared ??= begin().catch((error: unknown) => {
+    shared = undefined;
+    throw error;
+  });
+  return shared;
+}
+
+async function begin(): Promise<Shared> {
+  const [WebTorrent, controller] = await Promise.all([loadClient(), loadWorker()]);
+  const client = new WebTorrent(clientOptions());
+  const own = new Set<string>();
+  const broken = new Set<(error: Error) => void>();
+  client.on('error', (error) => {
+    // Whoever comes next begins anew.
+    shared = undefined;
+    for (const tell of [...broken]) tell(error);
+  });
+  answerOnlyFor(own, navigator.serviceWorker);
+  client.createServer({ controller });
+  return { client, own, broken };
 }

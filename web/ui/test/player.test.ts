@@ -22,7 +22,7 @@ test('an https page leaves out what its browser would refuse', () => {
 });
 
 test('no client ever asks a third party for its address', () => {
-  expect(clientOptions(['ws://localhost:9001/tracker/socket']).tracker).toEqual({ rtcConfig: { iceServers: [] }, announce: ['ws://localhost:9001/tracker/socket'] });
+  expect(clientOptions().tracker).toEqual({ rtcConfig: { iceServers: [] }, announce: [] });
 });
 
 test('what is missing for a swarm is said in words', () => {
@@ -39,8 +39,7 @@ test('a page answers the worker about its own video alone', () => {
   expect(requestedHash({ url: `http://localhost:9001/webtorrent/${HASH.toUpperCase()}/clip.mp4` })).toBe(HASH);
   expect(requestedHash({ url: 'http://localhost:9001/webtorrent/keepalive/' })).toBeUndefined();
   const container = new EventTarget();
-  const files = [{ infoHash: HASH, label: '', resolution: 0, size: 0, url: '', magnet: '', torrentUrl: '', webSeed: '' }];
-  answerOnlyFor(files, container);
+  answerOnlyFor(new Set([HASH]), container);
   const answered: string[] = [];
   container.addEventListener('message', (event) => answered.push((event as MessageEvent<{ url: string }>).data.url));
   const own = `/webtorrent/${HASH}/a`;
