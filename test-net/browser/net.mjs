@@ -100,6 +100,12 @@ class Pod {
     return video;
   }
 
+  /** Removes a video for good. */
+  async remove(video) {
+    const answer = await fetch(`${this.url}/api/v1/videos/${video.uuid}`, { method: 'DELETE', headers: await this.#auth() });
+    if (!answer.ok) throw new Error(`removing on pod ${this.number}: ${answer.status} ${await answer.text()}`);
+  }
+
   async #auth() {
     return { authorization: `Bearer ${await this.token()}` };
   }

@@ -36,7 +36,7 @@ export default defineConfig({
     target: ['chrome111', 'firefox115', 'safari16.4'],
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: ['src/page.ts', 'src/watch.ts', 'src/upload.ts', 'src/network.ts'],
+      input: ['src/page.ts', 'src/watch.ts', 'src/upload.ts'],
     },
   },
   test: {

@@ -170,14 +170,12 @@ pub struct AssetUrls {
 /// The scripts of a built UI, one entry for each kind of page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UiUrls {
-    /// Small things on every page: the search key, copy buttons, relative times.
+    /// What every page has: links that keep the document, live parts, the search key, copy buttons, relative times.
     pub page: String,
     /// `<pod-player>` and `<swarm-panel>`.
     pub watch: String,
     /// `<upload-progress>`.
     pub upload: String,
-    /// `<friends-live>`.
-    pub network: String,
 }
 
 /// Renders a template. It fails only if a value's `Display` fails, and those of text and numbers do not; should one ever, the
@@ -223,7 +221,6 @@ impl AssetUrls {
                     page: url("page")?,
                     watch: url("watch")?,
                     upload: url("upload")?,
-                    network: url("network")?,
                 })
             });
         Self {

@@ -18,7 +18,6 @@ pub(super) fn ui() -> AssetUrls {
         page: url("page"),
         watch: url("watch"),
         upload: url("upload"),
-        network: url("network"),
     };
     AssetUrls {
         ui: Some(ui),

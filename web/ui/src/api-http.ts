@@ -1,6 +1,6 @@
 // The real client: REST under /api/v1, with the session cookie of the page.
 
-import { ApiError, type Friend, type PodApi, type UploadProgress, type Uploaded, parseFriends, parseUploaded, problemText } from './api.ts';
+import { ApiError, type PodApi, type UploadProgress, type Uploaded, parseLatest, parseUploaded, problemText } from './api.ts';
 
 export class HttpPodApi implements PodApi {
   readonly #base: string;
@@ -12,8 +12,8 @@ export class HttpPodApi implements PodApi {
     this.#csrf = csrf;
   }
 
-  async pods(): Promise<readonly Friend[]> {
-    return parseFriends(await this.#ask('GET', '/pods?state=all&count=100'));
+  async latest(isLocal?: boolean): Promise<readonly string[]> {
+    return parseLatest(await this.#ask('GET', `/videos?sort=-publishedAt&count=24${isLocal === undefined ? '' : `&isLocal=${isLocal}`}`));
   }
 
   // XMLHttpRequest, because fetch tells nothing about the progress of what it sends.

@@ -1,17 +1,6 @@
 // What the islands ask of the pod, as one interface: `HttpPodApi` is the real client, `test/fake-api.ts` the other one.
 
-import { asArray, asNumber, asObject, asText } from './read.ts';
-
-export interface Friend {
-  /** The number that names it in the API. */
-  readonly id: number;
-  readonly podId: string;
-  readonly host: string;
-  readonly name: string;
-  readonly score: number;
-  /** How things stand, as the server puts it. */
-  readonly state: string;
-}
+import { asArray, asObject, asText } from './read.ts';
 
 export interface UploadProgress {
   /** Bytes sent. */
@@ -26,8 +15,8 @@ export interface Uploaded {
 }
 
 export interface PodApi {
-  /** Every pod it knows: friends, those that asked or were asked, those that ceased to be. */
-  pods(): Promise<readonly Friend[]>;
+  /** The short ids of the latest videos, newest first, at most a page of them: of this pod, of friends, or of all. */
+  latest(isLocal?: boolean): Promise<readonly string[]>;
   /** Sends a video. Aborting the signal stops it; the promise is then rejected with an `AbortError`. */
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded>;
 }
@@ -59,25 +48,8 @@ export function problemText(status: number, body: string): string {
   return `The pod answered with status ${status}.`;
 }
 
-function parseState(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number') return String(value);
-  if (typeof value === 'object' && value !== null && 'label' in value) return asText(value.label, 'state label');
-  return '';
-}
-
-export function parseFriends(value: unknown): readonly Friend[] {
-  return asArray(asObject(value, 'answer').data, 'data').map((row) => {
-    const friend = asObject(row, 'friend');
-    return {
-      id: asNumber(friend.id, 'id'),
-      podId: asText(friend.podId, 'podId'),
-      host: asText(friend.host, 'host'),
-      name: typeof friend.name === 'string' ? friend.name : '',
-      score: asNumber(friend.score, 'score'),
-      state: parseState(friend.state),
-    };
-  });
+export function parseLatest(value: unknown): readonly string[] {
+  return asArray(asObject(value, 'answer').data, 'data').map((row) => asText(asObject(row, 'video').shortUUID, 'shortUUID'));
 }
 
 export function parseUploaded(value: unknown): Uploaded {

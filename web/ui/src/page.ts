@@ -1,6 +1,10 @@
-// Small things on every page: the search key, menus that close, copy buttons, times that stay true.
+// Small things on every page: links that do not leave the document, the search key, menus that close, copy buttons, forms that say they are on
+// their way, times that stay true.
 
 import { relative } from './format.ts';
+import './live-part.ts';
+import './new-videos.ts';
+import { ARRIVE, navigateSoftly } from './soft-navigation.ts';
 
 function typing(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches('input, textarea, select'));
@@ -60,5 +64,28 @@ document.addEventListener('click', (event) => {
   ).then(() => setTimeout(() => { button.textContent = label; }, 1_500));
 });
 
-for (const element of document.querySelectorAll<HTMLElement>('.needs-script')) element.hidden = false;
+/** What is on its way is not sent twice, and the button says that something happens: asking other pods takes seconds. */
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || form.dataset.busy === undefined || event.defaultPrevented) return;
+  const button = event.submitter ?? form.querySelector('button[type="submit"]');
+  if (!(button instanceof HTMLButtonElement)) return;
+  const { textContent: label } = button;
+  button.disabled = true;
+  button.textContent = form.dataset.busy;
+  // Back from the browser's memory of pages, the form can be used again.
+  window.addEventListener('pageshow', () => {
+    button.disabled = false;
+    button.textContent = label;
+  }, { once: true });
+});
+
+function dress(): void {
+  for (const element of document.querySelectorAll<HTMLElement>('.needs-script')) element.hidden = false;
+}
+
+document.addEventListener(ARRIVE, dress);
+document.addEventListener('seedpod:fresh', dress);
+dress();
+navigateSoftly();
 setInterval(() => { if (!document.hidden) refreshTimes(); }, 30_000);

@@ -1,22 +1,18 @@
 import { afterEach, expect, test, vi } from 'vitest';
 
 import golden from '../fixtures/api.json';
-import { ApiError, parseFriends, parseUploaded, problemText } from '../src/api.ts';
+import { ApiError, parseLatest, parseUploaded, problemText } from '../src/api.ts';
 import { HttpPodApi } from '../src/api-http.ts';
 
 afterEach(() => vi.unstubAllGlobals());
 
-test('friends are read from the list of the API', () => {
-  const friends = parseFriends(golden.pods);
-  expect(friends.map(({ id, host, score, state }) => [id, host, score, state])).toEqual([
-    [1, 'localhost:9002', 30, 'In sync'],
-    [2, 'localhost:9003', 20, 'Catching up: 1 of 3'],
-  ]);
+test('the latest videos are read from the list of the API', () => {
+  expect(parseLatest(golden.videos)).toEqual(['kkGMgK9ZtnKfYAgnEtQxbv', '8QpzqfM1WBGAkYdNkN6rAD']);
 });
 
 test('a list of another shape is refused with the place that is wrong', () => {
-  expect(() => parseFriends({ data: [{ id: 'one' }] })).toThrow('id is not a number');
-  expect(() => parseFriends(undefined)).toThrow('answer is not an object');
+  expect(() => parseLatest({ data: [{ shortUUID: 7 }] })).toThrow('shortUUID is not a text');
+  expect(() => parseLatest(undefined)).toThrow('answer is not an object');
 });
 
 test('an upload is answered with the names of the video', () => {
@@ -39,15 +35,18 @@ function answer(status: number, body: string): { requests: Array<[string, Reques
   return { requests };
 }
 
-test('all pods are asked for, not friends alone: one that asks to be a friend is news too', async () => {
+test('the latest videos are asked for, of one kind or of all', async () => {
   const { requests } = answer(200, '{"total":0,"data":[]}');
-  expect(await new HttpPodApi(() => 'token').pods()).toEqual([]);
-  expect(requests.map(([url, init]) => [init.method, url])).toEqual([['GET', '/api/v1/pods?state=all&count=100']]);
+  const api = new HttpPodApi(() => 'token');
+  expect(await api.latest()).toEqual([]);
+  await api.latest(false);
+  const path = '/api/v1/videos?sort=-publishedAt&count=24';
+  expect(requests.map(([url, init]) => [init.method, url])).toEqual([['GET', path], ['GET', `${path}&isLocal=false`]]);
 });
 
 test('a refusal becomes an error with the status and the sentence', async () => {
   answer(400, JSON.stringify(golden.problem));
-  const error = await new HttpPodApi(() => '').pods().catch((caught: unknown) => caught);
+  const error = await new HttpPodApi(() => '').latest().catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(ApiError);
   expect((error as ApiError).status).toBe(400);
   expect((error as ApiError).message).toBe('host `nowhere` has no pod');
@@ -55,5 +54,5 @@ test('a refusal becomes an error with the status and the sentence', async () => 
 
 test('a pod that is away is said to be away', async () => {
   vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')));
-  await expect(new HttpPodApi(() => '').pods()).rejects.toThrow('cannot be reached');
+  await expect(new HttpPodApi(() => '').latest()).rejects.toThrow('cannot be reached');
 });

@@ -1,15 +1,15 @@
 // The other client: keeps everything in memory and remembers what was asked.
 
-import type { ApiError, Friend, PodApi, UploadProgress, Uploaded } from '../src/api.ts';
+import type { ApiError, PodApi, UploadProgress, Uploaded } from '../src/api.ts';
 
 export class FakePodApi implements PodApi {
-  list: Friend[] = [];
+  list: string[] = [];
   readonly asked: string[] = [];
   refuse: ApiError | undefined;
   uploaded: FormData | undefined;
 
-  pods(): Promise<readonly Friend[]> {
-    return this.#answer('pods', this.list);
+  latest(isLocal?: boolean): Promise<readonly string[]> {
+    return this.#answer(`latest ${isLocal}`, this.list);
   }
 
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded> {

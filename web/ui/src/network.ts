@@ -1,2 +1,0 @@
-// Network page.
-import './friends-live.ts';
