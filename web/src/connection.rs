@@ -218,6 +218,8 @@ impl<B: Body + Unpin> Body for Tracked<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
+        // An answer that has nothing to say for a while, as events do, says nothing about its reader.
+        let _ = PROGRESS.try_with(|progress| progress.answering.store(polled.is_ready(), Ordering::Relaxed));
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
             let _ = PROGRESS.try_with(|progress| progress.taken.fetch_add(bytes, Ordering::Relaxed));
@@ -242,6 +244,7 @@ tokio::task_local! {
 /// How the answer on one stream of HTTP/2 gets on.
 #[derive(Debug, Default)]
 struct Progress {
+    /// There is something to take.
     answering: AtomicBool,
     taken: AtomicU64,
 }
