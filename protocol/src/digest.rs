@@ -107,28 +107,7 @@ impl Trie {
 
     /// What stands below some first nibbles (each 0 to 15) of keys; the top for none. Anything else than nibbles finds nothing.
     pub fn node(&self, prefix: &[u8]) -> TrieNode {
-        let mut node = self.top.as_ref();
-        for (depth, wanted) in prefix.iter().enumerate() {
-            node = match node {
-                Some(Node::Branch(branch)) => {
-                    branch.children.get(usize::from(*wanted)).and_then(Option::as_ref)
-                }
-                Some(Node::Leaf { key, .. }) => {
-                    let rest = &prefix[depth..];
-                    let under = prefix.len() <= DEPTH
-                        && rest
-                            .iter()
-                            .enumerate()
-                            .all(|(i, n)| nibble(key, depth + i) == usize::from(*n));
-                    if !under {
-                        return TrieNode::Empty;
-                    }
-                    break;
-                }
-                None => return TrieNode::Empty,
-            };
-        }
-        match node {
+        match self.below(prefix) {
             None => TrieNode::Empty,
             Some(Node::Leaf { key, head }) => TrieNode::Leaf {
                 key: *key,
@@ -138,6 +117,27 @@ impl Trie {
                 hash_of(branch.children[child].as_ref())
             }))),
         }
+    }
+
+    /// The hash of what stands there: what a branch above it holds; zeros for nothing.
+    pub fn hash_at(&self, prefix: &[u8]) -> ContentHash {
+        hash_of(self.below(prefix))
+    }
+
+    fn below(&self, prefix: &[u8]) -> Option<&Node> {
+        let mut node = self.top.as_ref()?;
+        for (depth, wanted) in prefix.iter().enumerate() {
+            match node {
+                Node::Branch(branch) => node = branch.children.get(usize::from(*wanted))?.as_ref()?,
+                Node::Leaf { key, .. } => {
+                    let mut rest = prefix[depth..].iter().enumerate();
+                    let is_its_own = prefix.len() <= DEPTH
+                        && rest.all(|(i, wanted)| nibble(key, depth + i) == usize::from(*wanted));
+                    return is_its_own.then_some(node);
+                }
+            }
+        }
+        Some(node)
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod bencode;
 pub mod codec;
+pub mod descent;
 pub mod digest;
 pub mod envelope;
 pub mod ids;

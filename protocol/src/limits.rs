@@ -80,5 +80,9 @@ pub const ROOTS_MAX: usize = FRIENDS_MAX + 1;
 pub const PAGE_ENVELOPES_MAX: usize = 2048;
 /// Most envelopes told in one request.
 pub const TELL_MAX: usize = 64;
+/// Most places of a digest asked for in one request.
+pub const PLACES_MAX: usize = 512;
+/// Most registers fetched in one request.
+pub const FETCH_MAX: usize = 1024;
 /// Longest text that explains a refusal.
 pub const REFUSAL_TEXT_MAX: usize = 500;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     codec::{self, CodecError},
+    descent::{Place, Prefix},
     envelope::Stamp,
-    ids::{ContentHash, PodId},
+    ids::{ContentHash, PodId, RegisterKey},
     limits,
 };
 
@@ -41,6 +42,20 @@ pub enum Request {
         /// Only those stamped after this.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Stamp>,
+    },
+    /// "What stands at these places of the digest of an author?" Friends may ask.
+    Nodes {
+        /// Whose digest.
+        author: PodId,
+        /// The places, at most 512.
+        places: Vec<Prefix>,
+    },
+    /// "Give me the heads of these registers." Friends may ask.
+    Fetch {
+        /// Whose registers.
+        author: PodId,
+        /// Their keys, at most 1,024.
+        keys: Vec<RegisterKey>,
     },
     /// "Here are records you lack." Friends may say so; an end of friendship too.
     Tell {
@@ -76,12 +91,14 @@ pub enum Response {
     Roots(Vec<AuthorRoot>),
     /// Some records.
     Page {
-        /// Envelopes in the order of their stamps, at most 2,048.
+        /// Envelopes in the order of their stamps, or of the keys asked for; at most 2,048.
         #[serde(with = "codec::byte_strings")]
         envelopes: Vec<Vec<u8>>,
-        /// Whether there are later ones: ask again after the stamp of the last.
+        /// Whether there are later ones: ask again after the stamp, or the key, of the last.
         more: bool,
     },
+    /// What stands at each place asked for, in their order; at most 512.
+    Nodes(Vec<Place>),
     /// Records were taken.
     Told {
         /// How many of them changed the catalog.
@@ -217,6 +234,8 @@ impl Request {
             Self::ListFriends => "list-friends",
             Self::Roots => "roots",
             Self::Pull { .. } => "pull",
+            Self::Nodes { .. } => "nodes",
+            Self::Fetch { .. } => "fetch",
             Self::Tell { .. } => "tell",
         }
     }
@@ -224,6 +243,8 @@ impl Request {
     fn check(&self) -> Result<(), CodecError> {
         match self {
             Self::Tell { envelopes } => at_most("envelopes", envelopes.len(), limits::TELL_MAX),
+            Self::Nodes { places, .. } => at_most("places", places.len(), limits::PLACES_MAX),
+            Self::Fetch { keys, .. } => at_most("keys", keys.len(), limits::FETCH_MAX),
             Self::Pull {
                 after: Some(after), ..
             } if after.seq >= limits::INTEGER_END => {
@@ -275,6 +296,7 @@ impl Response {
             }
             Self::Roots(roots) => at_most("roots", roots.len(), limits::ROOTS_MAX),
             Self::Page { envelopes, .. } => at_most("envelopes", envelopes.len(), limits::PAGE_ENVELOPES_MAX),
+            Self::Nodes(places) => at_most("places", places.len(), limits::PLACES_MAX),
             Self::Befriended { .. } | Self::Told { .. } => Ok(()),
         }
     }

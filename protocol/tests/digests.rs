@@ -42,6 +42,7 @@ fn walk(trie: &Trie, prefix: &mut Vec<u8>, found: &mut BTreeMap<RegisterKey, Con
             for (nibble, child) in (0_u8..).zip(children.iter()) {
                 prefix.push(nibble);
                 assert_eq!(*child == ContentHash::ZERO, trie.node(prefix) == TrieNode::Empty);
+                assert_eq!(*child, trie.hash_at(prefix));
                 walk(trie, prefix, found);
                 prefix.pop();
             }

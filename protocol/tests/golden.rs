@@ -13,8 +13,9 @@ use common::{alice, bob, card, channel, friendship, payloads, signed, stamp, vid
 use data_encoding::HEXLOWER;
 use seedpod_protocol::{
     codec,
-    digest::{Trie, state_digest},
-    envelope::{Draft, Envelope, Kind, State, Verified, register_key},
+    descent::{Place, Prefix},
+    digest::{Trie, TrieNode, state_digest},
+    envelope::{Draft, Envelope, Kind, Rank, State, Verified, register_key},
     ids::{ChannelId, ContentHash, ObjectId, RegisterKey, VideoId},
     keys::PodKey,
     records::Record,
@@ -344,7 +345,56 @@ fn requests() -> Vectors {
     ] {
         v.hex(&format!("response {name}"), response.encode().unwrap());
     }
+    descent(&mut v);
     v
+}
+
+/// Comparing digests: the trie has Alice's video and her profile, and is asked at the top and where each of them stands.
+fn descent(v: &mut Vectors) {
+    let author = alice().id();
+    let records = [
+        signed(video(), stamp(1, 3)),
+        signed(common::profile(), stamp(1, 1)),
+    ];
+    let keys = records.each_ref().map(|record| record.header().key());
+    let trie: Trie = records
+        .iter()
+        .map(|record| (record.header().key(), record.hash()))
+        .collect();
+    let first = |key: &RegisterKey| Prefix::new(&[key.as_bytes()[0] >> 4]).unwrap();
+    let places = [Prefix::TOP, first(&keys[0]), first(&keys[1])];
+    let stands = places.map(|place| match trie.node(place.nibbles()) {
+        TrieNode::Empty => Place::Empty,
+        TrieNode::Branch(children) => Place::Branch(children),
+        TrieNode::Leaf { key, .. } => {
+            let record = records
+                .iter()
+                .find(|record| record.header().key() == key)
+                .unwrap();
+            let rank = Rank::new(record.header(), record.hash());
+            Place::Leaf { key, rank }
+        }
+    });
+    assert!(matches!(
+        stands,
+        [Place::Branch(_), Place::Leaf { .. }, Place::Leaf { .. }]
+    ));
+    let nodes = Request::Nodes {
+        author,
+        places: places.to_vec(),
+    };
+    v.hex("request nodes", nodes.encode().unwrap());
+    v.hex(
+        "response nodes",
+        Response::Nodes([stands.as_slice(), &[Place::Empty]].concat())
+            .encode()
+            .unwrap(),
+    );
+    let fetch = Request::Fetch {
+        author,
+        keys: keys.to_vec(),
+    };
+    v.hex("request fetch", fetch.encode().unwrap());
 }
 
 fn all() -> [(&'static str, Vectors); 5] {

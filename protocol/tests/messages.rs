@@ -7,7 +7,9 @@ use common::{alice, bob, card, friendship, signed, stamp};
 use proptest::prelude::*;
 use seedpod_protocol::{
     codec::{self, CodecError},
-    ids::ContentHash,
+    descent::{Place, Prefix},
+    envelope::Rank,
+    ids::{ContentHash, RegisterKey},
     limits,
     requests::{AuthorRoot, FriendHint, Refusal, Request, Response},
 };
@@ -40,6 +42,14 @@ fn requests() -> Vec<Request> {
             envelopes: vec![card, friendship],
         },
         Request::Tell { envelopes: vec![] },
+        Request::Nodes {
+            author: alice().id(),
+            places: vec![Prefix::TOP, Prefix::new(&[1, 15, 3]).unwrap()],
+        },
+        Request::Fetch {
+            author: alice().id(),
+            keys: vec![RegisterKey::from_bytes([7; 32])],
+        },
     ]
 }
 
@@ -72,6 +82,22 @@ fn responses() -> Vec<Response> {
             more: true,
         },
         Response::Told { applied: 3 },
+        Response::Nodes(places()),
+    ]
+}
+
+fn places() -> Vec<Place> {
+    let record = signed(card(), stamp(1, 1));
+    let mut children = Box::new([ContentHash::ZERO; 16]);
+    children[3] = ContentHash::of(b"three");
+    children[15] = ContentHash::of(b"fifteen");
+    vec![
+        Place::Empty,
+        Place::Leaf {
+            key: record.header().key(),
+            rank: Rank::new(record.header(), record.hash()),
+        },
+        Place::Branch(children),
     ]
 }
 
@@ -126,6 +152,19 @@ fn what_is_over_its_maximum_is_neither_sent_nor_taken() {
             .encode()
             .is_ok()
     );
+    // Questions and answers of the greatest number go, one more does not.
+    let deepest = Prefix::new(&[15; 64]).unwrap();
+    let full = Box::new([ContentHash::of(b"child"); 16]);
+    let key = RegisterKey::from_bytes([7; 32]);
+    for (more, goes) in [(0, true), (1, false)] {
+        let author = alice().id();
+        let places = vec![deepest; limits::PLACES_MAX + more];
+        assert_eq!(Request::Nodes { author, places }.encode().is_ok(), goes);
+        let keys = vec![key; limits::FETCH_MAX + more];
+        assert_eq!(Request::Fetch { author, keys }.encode().is_ok(), goes);
+        let places = vec![Place::Branch(full.clone()); limits::PLACES_MAX + more];
+        assert_eq!(Response::Nodes(places).encode().is_ok(), goes);
+    }
     // The largest envelope can be told.
     assert!(
         Request::Tell {
@@ -159,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_message_is_refused_or_another_sound_one(which in 0..8_usize, place: prop::sample::Index, bit in 0..8_u8) {
+    fn a_damaged_message_is_refused_or_another_sound_one(which in 0..9_usize, place: prop::sample::Index, bit in 0..8_u8) {
         let mut bytes = responses()[which].encode().unwrap();
         let place = place.index(bytes.len());
         bytes[place] ^= 1 << bit;
