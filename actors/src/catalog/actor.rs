@@ -1,6 +1,6 @@
 //! The shell of the catalog: writes in batches, tells after the disk has answered.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -18,12 +18,12 @@ use super::answers::Answer;
 use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_answer, wait};
 use super::catchup::{CatchUp, CatchUpError, CaughtUp, Driver};
 use super::messages::{
-    Admit, AnswerFriend, Change, Changed, Expel, GetDigest, GetEnvelope, GetOtherStart, GetRoots, Hide,
-    KeepAuthors, OtherStart, Part, Publish, PublishError, Receive, Replay, Subscribe,
+    Admit, AnswerFriend, Change, Changed, Expel, FriendSync, GetDigest, GetEnvelope, GetOtherStart, GetRoots,
+    GetSync, Hide, KeepAuthors, OtherStart, Part, Publish, PublishError, Receive, Replay, Subscribe,
 };
 use super::records::{StoredRecord, row_key};
 use super::state::{Catalog, Outcome};
-use super::sync::{Patience, Terms};
+use super::sync::{Patience, Said, Terms};
 use super::twin::OtherStarts;
 use crate::clock;
 use crate::store::{Store, StoreError, Transaction, tables};
@@ -52,6 +52,8 @@ pub struct CatalogActor {
     pub(super) busy: bool,
     pub(super) replays: VecDeque<Replaying>,
     pub(super) patience: Patience,
+    /// What each friend said when it was last asked for its roots.
+    pub(super) said: BTreeMap<PodId, Said>,
     /// The last own record that was held when this pod started, and the friends who were asked since for later ones.
     /// If this pod was restored from an old copy, they hold what it signed after the copy was made.
     held_at_start: Option<Stamp>,
@@ -112,6 +114,7 @@ impl CatalogActor {
             busy: false,
             replays: VecDeque::new(),
             patience: Patience::default(),
+            said: BTreeMap::new(),
             _lifeline: lifeline,
         })
     }
@@ -376,6 +379,26 @@ impl Handler<GetRoots> for CatalogActor {
     }
 }
 
+impl Handler<GetSync> for CatalogActor {
+    type Result = MessageResult<GetSync>;
+
+    fn handle(&mut self, _: GetSync, _: &mut Context<Self>) -> Self::Result {
+        let own = self.state.records_of(&self.key.id());
+        let sync = |(friend, said): (&PodId, &Said)| {
+            let held = self.state.records_of(friend);
+            let sync = FriendSync {
+                held,
+                // Gossip may have brought more than there was when it was asked.
+                total: said.of_its_own.max(held),
+                acknowledged: said.of_ours.min(own),
+                own,
+            };
+            (*friend, sync)
+        };
+        MessageResult(self.said.iter().map(sync).collect())
+    }
+}
+
 impl Handler<GetDigest> for CatalogActor {
     type Result = MessageResult<GetDigest>;
 
@@ -442,14 +465,17 @@ impl Handler<CatchUp> for CatalogActor {
     fn handle(&mut self, CatchUp { with, addresses }: CatchUp, ctx: &mut Context<Self>) -> Self::Result {
         let terms = Terms {
             me: self.key.id(),
+            with,
             look_back: (!self.looked_back.contains(&with)).then_some(self.held_at_start),
             may_dig: self.patience.may_dig(&with, clock::now()),
+            turn: rand::random(),
         };
         let driver = Driver {
             catalog: ctx.address(),
             swarm: self.swarm.clone(),
             with,
             addresses,
+            metrics: self.metrics.clone(),
         };
         let run = async move { driver.drive(terms).await };
         Box::pin(run.into_actor(self).map(move |result, actor, _| {

@@ -35,6 +35,18 @@ impl Catalog {
                 let author = *author;
                 Some(Answer::Page(Page { author, keys, more }))
             }
+            Request::Nodes { author, places } => {
+                Some(Answer::Ready(Response::Nodes(self.places(author, places))))
+            }
+            Request::Fetch { author, keys } => {
+                let keys = self.held(author, keys);
+                let author = *author;
+                Some(Answer::Page(Page {
+                    author,
+                    keys,
+                    more: false,
+                }))
+            }
             Request::Befriend { .. } | Request::ListFriends | Request::Tell { .. } => None,
         }
     }

@@ -99,8 +99,7 @@ impl CatalogActor {
 
     /// Forgets an author, in as many batches as it takes; the last one tells it.
     pub(super) fn expel(&mut self, author: PodId) {
-        self.looked_back.remove(&author);
-        self.patience.forget(&author);
+        self.unlearn(&author);
         for key in self.state.expel(author) {
             self.batch(2 * ROW_OVERHEAD)
                 .transaction
@@ -118,10 +117,17 @@ impl CatalogActor {
         back
     }
 
+    /// Forgets what was learned by asking a pod that is no friend any more.
+    fn unlearn(&mut self, pod: &PodId) {
+        self.looked_back.remove(pod);
+        self.patience.forget(pod);
+        self.said.remove(pod);
+    }
+
     /// Hides an author's records.
     pub(super) fn hide(&mut self, author: PodId) {
         if self.state.hide(author) {
-            self.looked_back.remove(&author);
+            self.unlearn(&author);
             self.batch(0).changes.push(Change::AuthorHidden(author));
         }
     }

@@ -10,9 +10,9 @@ use seedpod_protocol::ids::PodId;
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::Request;
 
-use super::CatalogActor;
 use super::messages::Receive;
 use super::sync::{Effect, Input, Run, Terms};
+use super::{CatalogActor, CatalogMetrics};
 use crate::swarm::{RequestError, Swarm, Way};
 
 /// Compares roots with a friend and takes what is missing.
@@ -30,11 +30,11 @@ pub struct CatchUp {
 pub struct CaughtUp {
     /// Whether the friend has all of this pod's own records.
     pub acknowledged: bool,
-    /// How many of this pod's own records the friend holds.
-    pub holds_of_ours: u64,
+    /// Whether both held the same of every common author when the run began.
+    pub alike: bool,
     /// Records that were new to us.
     pub applied: usize,
-    /// Whether it looked for more than a pull brings.
+    /// Whether it looked for more than a pull of what is new brings.
     pub dug: bool,
 }
 
@@ -58,10 +58,24 @@ pub enum CatchUpError {
     Ours(String),
 }
 
+impl CatchUpError {
+    /// The word for counters.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.reason(),
+            Self::Ended => "ended",
+            Self::Refused(_) => "refused",
+            Self::Broken(_) => "broken",
+            Self::Ours(_) => "ours",
+        }
+    }
+}
+
 /// Lets a run look at the catalog and go on.
 #[derive(Debug, Message)]
 #[rtype(result = "(Run, Vec<Effect>)")]
 pub(super) struct Step {
+    with: PodId,
     run: Run,
     input: Input,
 }
@@ -69,8 +83,14 @@ pub(super) struct Step {
 impl Handler<Step> for CatalogActor {
     type Result = MessageResult<Step>;
 
-    fn handle(&mut self, Step { mut run, input }: Step, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, step: Step, _: &mut Context<Self>) -> Self::Result {
+        let Step { with, mut run, input } = step;
         let effects = run.heard(input, &self.state);
+        if let Some(said) = run.said()
+            && self.state.is_admitted(&with)
+        {
+            self.said.insert(with, said);
+        }
         MessageResult((run, effects))
     }
 }
@@ -81,11 +101,19 @@ pub(super) struct Driver {
     pub(super) swarm: Swarm,
     pub(super) with: PodId,
     pub(super) addresses: Vec<String>,
+    pub(super) metrics: CatalogMetrics,
 }
 
 impl Driver {
-    /// Drives a run to its end.
+    /// Drives a run to its end, and counts it.
     pub(super) async fn drive(&self, terms: Terms) -> Result<CaughtUp, CatchUpError> {
+        let result = self.drive_on(terms).await;
+        let outcome = result.as_ref().map_or_else(CatchUpError::reason, |_| "done");
+        self.metrics.caught_up(outcome);
+        result
+    }
+
+    async fn drive_on(&self, terms: Terms) -> Result<CaughtUp, CatchUpError> {
         let (mut run, mut effects) = Run::start(terms);
         let mut under_way: FuturesUnordered<BoxFuture<'_, Result<Input, CatchUpError>>> =
             FuturesUnordered::new();
@@ -101,23 +129,35 @@ impl Driver {
                 Some(input) => input?,
                 None => return Err(ours("a run stood still")),
             };
-            (run, effects) = self.catalog.send(Step { run, input }).await.map_err(ours)?;
+            (run, effects) = self
+                .catalog
+                .send(Step {
+                    with: self.with,
+                    run,
+                    input,
+                })
+                .await
+                .map_err(ours)?;
         }
     }
 
     async fn ask(&self, request: Request) -> Result<Input, CatchUpError> {
+        self.metrics.asked(request.name());
         let answer = self.swarm.request(self.with, &self.addresses, request).await;
         Ok(answer.map_or_else(Input::NoAnswer, Input::Answer))
     }
 
     async fn take(&self, envelopes: Vec<Vec<u8>>) -> Result<Input, CatchUpError> {
+        let bytes = envelopes.iter().map(Vec::len).sum();
         let envelopes = accept(&self.swarm, self.with, Way::CatchUp, envelopes).await;
         let receive = Receive {
             from: self.with,
             envelopes,
         };
         let received = self.catalog.send(receive).await;
-        Ok(Input::Taken(received.map_err(ours)?.map_err(ours)?))
+        let applied = received.map_err(ours)?.map_err(ours)?;
+        self.metrics.taken(bytes, applied);
+        Ok(Input::Taken(applied))
     }
 }
 

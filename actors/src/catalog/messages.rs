@@ -1,6 +1,6 @@
 //! What may be said to the catalog, and what it tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::{Message, Recipient};
@@ -135,6 +135,24 @@ pub struct GetRoots;
 #[derive(Debug, Message)]
 #[rtype(result = "StateDigest")]
 pub struct GetDigest;
+
+/// Asks how far this pod and each friend have each other's own records, for the friends that were asked since the start.
+#[derive(Debug, Message)]
+#[rtype(result = "BTreeMap<PodId, FriendSync>")]
+pub struct GetSync;
+
+/// How far two friends have each other's own records. Counts of registers: a newer version that is on its way does not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FriendSync {
+    /// Records of the friend that we hold.
+    pub held: u64,
+    /// Records that the friend has.
+    pub total: u64,
+    /// Our own records that the friend said it holds.
+    pub acknowledged: u64,
+    /// Our own records.
+    pub own: u64,
+}
 
 /// Asks for the answer to a friend's request. `None` if the request is not about the catalog.
 #[derive(Debug, Message)]

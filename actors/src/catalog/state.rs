@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use seedpod_protocol::digest::{StateDigest, Trie, state_digest};
+use seedpod_protocol::descent::{Place, Prefix};
+use seedpod_protocol::digest::{StateDigest, Trie, TrieNode, state_digest};
 use seedpod_protocol::envelope::{Epoch, Header, Kind, Rank, RegisterKey, Stamp, State};
 use seedpod_protocol::ids::{ContentHash, PodId, Timestamp};
 use seedpod_protocol::requests::AuthorRoot;
@@ -256,7 +257,6 @@ impl Catalog {
         differing
             .map(|theirs| Difference {
                 theirs,
-                our_records: self.records_of(&theirs.author),
                 after: self.last_stamp(&theirs.author),
             })
             .collect()
@@ -267,6 +267,56 @@ impl Catalog {
         self.authors.get(&theirs.author).is_some_and(|author| {
             author.heads.len() <= self.max_registers && author.trie.root() != theirs.root
         })
+    }
+
+    /// The rank of the head of a register, if there is one.
+    pub(crate) fn rank(&self, author: &PodId, key: &RegisterKey) -> Option<Rank> {
+        Some(self.authors.get(author)?.heads.get(key)?.rank())
+    }
+
+    /// The hashes below a place of an author's digest; zeros where nothing is held.
+    pub(crate) fn children(&self, author: &PodId, place: &Prefix) -> [ContentHash; 16] {
+        let Some(author) = self.authors.get(author) else {
+            return [ContentHash::ZERO; 16];
+        };
+        if let TrieNode::Branch(children) = author.trie.node(place.nibbles()) {
+            return *children;
+        }
+        // A lone leaf stands wherever its key leads.
+        let below = |nibble| {
+            place
+                .child(nibble)
+                .map(|child| author.trie.hash_at(child.nibbles()))
+        };
+        let mut nibbles = 0..;
+        std::array::from_fn(|_| nibbles.next().and_then(below).unwrap_or(ContentHash::ZERO))
+    }
+
+    /// What stands at places of an author's digest; nothing for one who is not admitted, or frozen.
+    pub(crate) fn places(&self, author: &PodId, places: &[Prefix]) -> Vec<Place> {
+        let author = self
+            .authors
+            .get(author)
+            .filter(|author| author.heads.len() <= self.max_registers);
+        let stands = |place: &Prefix| match author?.trie.node(place.nibbles()) {
+            TrieNode::Empty => None,
+            TrieNode::Branch(children) => Some(Place::Branch(children)),
+            TrieNode::Leaf { key, .. } => {
+                let rank = author?.heads.get(&key)?.rank();
+                Some(Place::Leaf { key, rank })
+            }
+        };
+        places
+            .iter()
+            .map(|place| stands(place).unwrap_or(Place::Empty))
+            .collect()
+    }
+
+    /// Those of some registers that are held.
+    pub(crate) fn held(&self, author: &PodId, keys: &[RegisterKey]) -> Vec<RegisterKey> {
+        let heads = self.authors.get(author).map(|author| &author.heads);
+        let is_held = |key: &&RegisterKey| heads.is_some_and(|heads| heads.contains_key(key));
+        keys.iter().filter(is_held).copied().collect()
     }
 
     /// How many records of an author are held.

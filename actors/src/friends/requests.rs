@@ -84,7 +84,10 @@ impl Diplomat {
     /// Answers a pod that is no friend. One that was a friend, and asks because it does not know that we ended
     /// the friendship, gets our signed no instead of what it asked for.
     async fn turn_away(&self, from: PodId, request: &Request) -> Response {
-        if matches!(request, Request::Roots | Request::Pull { .. }) {
+        if matches!(
+            request,
+            Request::Roots | Request::Pull { .. } | Request::Nodes { .. } | Request::Fetch { .. }
+        ) {
             let no = GetEnvelope {
                 author: self.links.me,
                 kind: Kind::FRIENDSHIP,
