@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use data_encoding::BASE64;
+use seedpod_actors::catalog::messages::GetSync;
 use seedpod_actors::friends::messages::{
     Decide, Decision, FriendEntry, ListPods, MadeFriends, MakeFriends, Phase, QuitFriends, RemoveFriend,
 };
@@ -148,10 +149,11 @@ async fn page(visit: &Visit, query: &Query, wanted: fn(Phase) -> bool) -> Result
     entries.retain(|entry| wanted(entry.phase));
     order(&mut entries, key, descending);
     let cut = paging.cut(entries);
+    let sync = ask(&rooms.catalog, GetSync).await?;
     let mut data = Vec::with_capacity(cut.data.len());
     for entry in &cut.data {
         let profile = ask(&rooms.search, GetProfile(entry.pod)).await?;
-        data.push(dto::Pod::of(entry, profile.as_deref()));
+        data.push(dto::Pod::of(entry, profile.as_deref(), sync.get(&entry.pod)));
     }
     Ok(json_answer(&json!({ "total": cut.total, "data": data })))
 }

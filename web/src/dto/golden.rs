@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use seedpod_actors::accounts::messages::{Role, User};
+use seedpod_actors::catalog::messages::FriendSync;
 use seedpod_actors::friends::messages::{FriendEntry, Phase};
 use seedpod_actors::search::messages::{ChannelEntry, VideoEntry};
 use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
@@ -269,7 +270,13 @@ fn a_friend() {
         in_sync: false,
         trouble: None,
     };
-    let expected = json!({
+    let sync = FriendSync {
+        held: 120,
+        total: 340,
+        acknowledged: 8,
+        own: 9,
+    };
+    let mut expected = json!({
         "id": 2,
         "podId": pod.to_string(),
         "host": "localhost:9003",
@@ -285,7 +292,10 @@ fn a_friend() {
         "rttMs": 3,
         "trouble": null,
     });
-    assert_eq!(json_of(&super::Pod::of(&entry, Some(&profile()))), expected);
+    assert_eq!(json_of(&super::Pod::of(&entry, Some(&profile()), None)), expected);
+    expected["sync"] = json!({ "held": 120, "total": 340, "acknowledged": 8, "own": 9 });
+    let asked = super::Pod::of(&entry, Some(&profile()), Some(&sync));
+    assert_eq!(json_of(&asked), expected);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Pods of the friend list.
 
+use seedpod_actors::catalog::messages::FriendSync;
 use seedpod_actors::friends::messages::{FriendEntry, Phase};
 use seedpod_protocol::records::Profile;
 use serde::Serialize;
@@ -25,11 +26,27 @@ pub(crate) struct Pod {
     last_heard: Option<String>,
     rtt_ms: Option<u32>,
     trouble: Option<String>,
+    /// How far both have each other's records; absent until the pod was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<Synced>,
+}
+
+/// Counts of records.
+#[derive(Debug, Serialize)]
+pub(crate) struct Synced {
+    /// Of the friend's own, those that we hold.
+    held: u64,
+    /// The friend's own.
+    total: u64,
+    /// Of ours, those that the friend holds.
+    acknowledged: u64,
+    /// Ours.
+    own: u64,
 }
 
 impl Pod {
     /// The entry, with what the pod says about itself if that is known.
-    pub(crate) fn of(entry: &FriendEntry, profile: Option<&Profile>) -> Self {
+    pub(crate) fn of(entry: &FriendEntry, profile: Option<&Profile>, sync: Option<&FriendSync>) -> Self {
         Self {
             id: entry.number,
             pod_id: entry.pod.to_string(),
@@ -47,6 +64,12 @@ impl Pod {
             last_heard: entry.last_heard.map(iso),
             rtt_ms: entry.rtt_ms,
             trouble: entry.trouble.clone(),
+            sync: sync.map(|sync| Synced {
+                held: sync.held,
+                total: sync.total,
+                acknowledged: sync.acknowledged,
+                own: sync.own,
+            }),
         }
     }
 }

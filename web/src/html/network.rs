@@ -1,5 +1,6 @@
 //! The network page and its forms.
 
+use seedpod_actors::catalog::messages::{FriendSync, GetSync};
 use seedpod_actors::friends::messages::{
     Decide, Decision, FriendEntry, ListPods, Phase, QuitFriends, RemoveFriend,
 };
@@ -122,6 +123,7 @@ async fn show(
 ) -> Result<Response, ApiError> {
     let rooms = visit.site.rooms();
     let totals = ask(&rooms.search, GetTotals).await?;
+    let sync = ask(&rooms.catalog, GetSync).await?;
     let (mut friends, mut requests) = (Vec::new(), Vec::new());
     for entry in ask(&rooms.friends, ListPods).await? {
         if entry.phase == Phase::AskedUs {
@@ -134,7 +136,9 @@ async fn show(
             });
             continue;
         }
-        let Some(state) = state_of(&entry) else { continue };
+        let Some(state) = state_of(&entry, sync.get(&entry.pod)) else {
+            continue;
+        };
         let profile = ask(&rooms.search, GetProfile(entry.pod)).await?;
         let filter = VideoFilter {
             host: Some(entry.host.clone()),
@@ -179,11 +183,21 @@ async fn show(
 }
 
 /// How an entry is shown; those that wait for the operator are not friends yet and have their own list.
-fn state_of(entry: &FriendEntry) -> Option<FriendState> {
+fn state_of(entry: &FriendEntry, sync: Option<&FriendSync>) -> Option<FriendState> {
     let trouble = || entry.trouble.clone().unwrap_or_default();
     Some(match entry.phase {
-        Phase::Friends if entry.connected && entry.in_sync => FriendState::InSync,
-        Phase::Friends if entry.connected => FriendState::CatchingUp { have: 0, of: 0 },
+        Phase::Friends if entry.connected => match sync {
+            Some(sync) if sync.held < sync.total => FriendState::CatchingUp {
+                have: sync.held,
+                of: sync.total,
+            },
+            _ if entry.in_sync => FriendState::InSync,
+            Some(sync) if sync.acknowledged < sync.own => FriendState::Telling {
+                have: sync.acknowledged,
+                of: sync.own,
+            },
+            _ => FriendState::CatchingUp { have: 0, of: 0 },
+        },
         Phase::Friends => FriendState::Unreachable { cause: trouble() },
         Phase::Asking => FriendState::Waiting,
         Phase::EndedByThem => FriendState::Ended {
@@ -194,4 +208,49 @@ fn state_of(entry: &FriendEntry) -> Option<FriendState> {
         },
         Phase::AskedUs | Phase::EndedByUs | Phase::Blocked => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpod_protocol::ids::Timestamp;
+    use seedpod_protocol::keys::PodKey;
+
+    use super::*;
+
+    #[test]
+    fn how_far_a_friend_is_is_said_in_words() {
+        let mut entry = FriendEntry {
+            number: 1,
+            pod: PodKey::from_seed(&[2; 32]).id(),
+            host: "localhost:9002".into(),
+            url: "http://localhost:9002".into(),
+            phase: Phase::Friends,
+            score: 20,
+            since: Timestamp::from_millis(1),
+            connected: true,
+            last_heard: None,
+            rtt_ms: None,
+            in_sync: true,
+            trouble: None,
+        };
+        let words = |entry: &FriendEntry, held, acknowledged| {
+            let sync = FriendSync {
+                held,
+                total: 340,
+                acknowledged,
+                own: 9,
+            };
+            state_of(entry, Some(&sync)).map(|state| state.words())
+        };
+        assert_eq!(words(&entry, 120, 9).as_deref(), Some("Catching up: 120 of 340"));
+        assert_eq!(words(&entry, 340, 9).as_deref(), Some("In sync"));
+        entry.in_sync = false;
+        assert_eq!(
+            words(&entry, 340, 5).as_deref(),
+            Some("Catching up: it has 5 of our 9")
+        );
+        assert_eq!(words(&entry, 340, 9).as_deref(), Some("Catching up"));
+        entry.connected = false;
+        assert_eq!(words(&entry, 120, 5).as_deref(), Some("Unreachable"));
+    }
 }

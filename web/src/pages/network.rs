@@ -16,6 +16,13 @@ pub enum FriendState {
         /// Records the friend says it has; 0 if it did not say.
         of: u64,
     },
+    /// Connected; we hold what the friend has, and it takes ours.
+    Telling {
+        /// Records of ours that it holds.
+        have: u64,
+        /// Records of ours.
+        of: u64,
+    },
     /// We said yes, they have not yet.
     Waiting,
     /// Not connected.
@@ -38,6 +45,7 @@ impl FriendState {
             Self::InSync => "In sync".to_owned(),
             Self::CatchingUp { of: 0, .. } => "Catching up".to_owned(),
             Self::CatchingUp { have, of } => format!("Catching up: {have} of {of}"),
+            Self::Telling { have, of } => format!("Catching up: it has {have} of our {of}"),
             Self::Waiting => "Waiting for them to accept".to_owned(),
             Self::Unreachable { cause } if cause.is_empty() => "Unreachable".to_owned(),
             Self::Unreachable { cause } => format!("Unreachable: {cause}"),
@@ -51,7 +59,7 @@ impl FriendState {
     pub fn class(&self) -> &'static str {
         match self {
             Self::InSync => "state-good",
-            Self::CatchingUp { .. } => "state-busy",
+            Self::CatchingUp { .. } | Self::Telling { .. } => "state-busy",
             Self::Waiting => "state-wait",
             Self::Unreachable { .. } | Self::Ended { .. } => "state-trouble",
         }
