@@ -94,7 +94,7 @@ class Pod {
     form.set('name', name);
     form.set('channelId', String(me.videoChannels[0].id));
     form.set('privacy', '1');
-    for (const [field, value] of Object.entries(fields)) form.append(field, value);
+    for (const [field, value] of Object.entries(fields)) form.set(field, value);
     form.set('videofile', new File([readFileSync(file)], file.split('/').pop()));
     const { video } = await this.json('/api/v1/videos/upload', { method: 'POST', body: form, headers: await this.#auth() });
     return video;

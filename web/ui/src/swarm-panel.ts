@@ -54,7 +54,7 @@ export class SwarmPanel extends LitElement {
       <label class="switch">
         <input type="checkbox" role="switch" .checked=${stats.sharing} @change=${this.#toggle}>
         <strong>Share with other viewers</strong>
-        <small>They can see your IP address while you watch. Off: the video comes from ${data.originHost} alone.</small>
+        <small>They can see your IP address while you watch and browse on here. Off: the video comes from ${data.originHost} alone.</small>
       </label>
       <p class="swarm-state" role="status">${stateText(stats)}</p>
     `;
@@ -99,7 +99,7 @@ function lineClass(spot: Place): string {
 function stateText(stats: PlayerStats): string {
   if (stats.note) return stats.note;
   if (!stats.sharing) return 'Sharing is off: plain HTTP, no connection to other viewers.';
-  if (stats.source === 'swarm') return stats.progress >= 1 ? 'You hold the whole file and give it on while this page is open.' : 'In the swarm: pieces come from whoever has them.';
+  if (stats.source === 'swarm') return stats.progress >= 1 ? 'You hold the whole file and give it on while you browse here.' : 'In the swarm: pieces come from whoever has them.';
   return stats.connections.length > 0 ? 'Playing over HTTP; moves into the swarm at the next pause or seek.' : 'Joining the swarm.';
 }
 
