@@ -112,9 +112,9 @@ impl Kind {
     pub const COMMENT: Self = Self(5);
     /// Reserved: the origin hides a comment under its video.
     pub const HIDE: Self = Self(6);
-    /// Reserved: the origin's sums of views and likes.
+    /// The origin's sums of views and likes.
     pub const COUNTER: Self = Self(7);
-    /// Reserved: a pod's own part of those sums.
+    /// A pod's own part of those sums.
     pub const CONTRIBUTION: Self = Self(8);
     /// Reserved: a copy that a pod keeps of a friend's video.
     pub const MIRROR: Self = Self(9);
@@ -622,6 +622,8 @@ impl Draft {
         if self.payload.kind().is_some_and(|kind| kind != self.kind) {
             return Err(DraftError::Kind { kind: self.kind });
         }
+        // Of some kinds a misfit would pass the door below, unread.
+        self.payload.validate()?;
         let payload = self.payload.encode();
         let body = codec::encode(&Body {
             domain: DOMAIN.to_owned(),

@@ -8,6 +8,7 @@ mod channel;
 mod friendship;
 mod profile;
 mod rules;
+mod tally;
 mod video;
 
 use serde::Deserialize;
@@ -16,6 +17,7 @@ pub use self::{
     channel::Channel,
     friendship::Friendship,
     profile::{Card, Profile},
+    tally::{Contribution, Counter, Tally},
     video::{EXTENSIONS, Picture, Privacy, Video, VideoFile},
 };
 use crate::{
@@ -91,6 +93,10 @@ pub enum Record {
     Video(Video),
     /// One side of a friendship.
     Friendship(Friendship),
+    /// The sum of what all pods counted for a video.
+    Counter(Counter),
+    /// One pod's part of that sum.
+    Contribution(Contribution),
     /// Who lives at a host.
     Card(Card),
     /// A kind or version that this code does not know: kept, counted and relayed, never looked into.
@@ -107,6 +113,8 @@ impl Record {
             Self::Channel(_) => Some(Kind::CHANNEL),
             Self::Video(_) => Some(Kind::VIDEO),
             Self::Friendship(_) => Some(Kind::FRIENDSHIP),
+            Self::Counter(_) => Some(Kind::COUNTER),
+            Self::Contribution(_) => Some(Kind::CONTRIBUTION),
             Self::Card(_) => Some(Kind::CARD),
             Self::Opaque(_) | Self::Empty => None,
         }
@@ -119,6 +127,8 @@ impl Record {
             Self::Channel(channel) => Some(channel.id(author).into()),
             Self::Video(video) => Some(video.id(author).into()),
             Self::Friendship(friendship) => Some(friendship.with.into()),
+            Self::Counter(counter) => Some(counter.video.into()),
+            Self::Contribution(contribution) => Some(contribution.video.into()),
             Self::Opaque(_) | Self::Empty => None,
         }
     }
@@ -133,6 +143,8 @@ impl Record {
             Self::Channel(channel) => channel.validate(),
             Self::Video(video) => video.validate(),
             Self::Friendship(friendship) => friendship.validate(),
+            Self::Counter(counter) => counter.validate(),
+            Self::Contribution(contribution) => contribution.validate(),
             Self::Card(card) => card.validate(),
             Self::Opaque(_) | Self::Empty => Ok(()),
         }
@@ -145,6 +157,8 @@ impl Record {
             Self::Channel(channel) => codec::encode_versioned(VERSION, channel),
             Self::Video(video) => codec::encode_versioned(VERSION, video),
             Self::Friendship(friendship) => codec::encode_versioned(VERSION, friendship),
+            Self::Counter(counter) => codec::encode_versioned(VERSION, counter),
+            Self::Contribution(contribution) => codec::encode_versioned(VERSION, contribution),
             Self::Card(card) => codec::encode_versioned(VERSION, card),
             Self::Opaque(bytes) => bytes.clone(),
             Self::Empty => Vec::new(),
@@ -181,6 +195,8 @@ views! {
     channel, Channel, "a channel";
     video, Video, "a video";
     friendship, Friendship, "a side of a friendship";
+    counter, Counter, "a counter";
+    contribution, Contribution, "a contribution";
     card, Card, "a card";
 }
 
@@ -192,17 +208,29 @@ struct Head {
 
 /// Reads the payload under a header and checks all rules of its kind.
 pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordError> {
-    if !matches!(
-        header.kind,
-        Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD
-    ) {
-        return Ok(if payload.is_empty() {
-            Record::Empty
-        } else {
-            Record::Opaque(payload.to_vec())
-        });
+    match header.kind {
+        Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD => {}
+        // Pods that do not know these kinds hold whatever is signed under them, so must pods that do (`SPEC.md` §7).
+        Kind::COUNTER | Kind::CONTRIBUTION => {
+            return Ok(decode_known(header, payload).unwrap_or_else(|_| unread(payload)));
+        }
+        _ => return Ok(unread(payload)),
     }
     check_object(header)?;
+    decode_known(header, payload)
+}
+
+/// A payload that this code does not look into.
+fn unread(payload: &[u8]) -> Record {
+    if payload.is_empty() {
+        Record::Empty
+    } else {
+        Record::Opaque(payload.to_vec())
+    }
+}
+
+/// Reads a payload of a kind that this code knows; one of a later version is not looked into.
+fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> {
     if payload.is_empty() {
         // The form of an envelope leaves this to withdrawals and removals.
         return Ok(Record::Empty);
@@ -220,6 +248,8 @@ pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordEr
         Kind::CHANNEL => Record::Channel(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::VIDEO => Record::Video(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::FRIENDSHIP => Record::Friendship(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::COUNTER => Record::Counter(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::CONTRIBUTION => Record::Contribution(codec::decode(payload, limits::ENVELOPE_MAX)?),
         _ => Record::Card(codec::decode(payload, limits::ENVELOPE_MAX)?),
     };
     record.validate()?;

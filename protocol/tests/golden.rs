@@ -9,7 +9,7 @@ mod common;
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use common::{alice, bob, card, channel, friendship, payloads, signed, stamp, video};
+use common::{alice, bob, card, channel, contribution, counter, friendship, payloads, signed, stamp, video};
 use data_encoding::HEXLOWER;
 use seedpod_protocol::{
     codec,
@@ -140,6 +140,18 @@ fn records() -> Vectors {
     v.record(
         "profile of version 2",
         &later.sign(&key, stamp(2, (1 << 53) - 1)).unwrap(),
+    );
+    v.record("counter", &signed(counter(), stamp(3, 1)));
+    v.record("contribution", &signed(contribution(), stamp(3, 2)));
+    let misfit = Draft {
+        kind: Kind::COUNTER,
+        object: ObjectId::EMPTY,
+        state: State::Live,
+        payload: Record::Opaque(codec::encode(&serde_json::json!({"v": 1, "views": -1}))),
+    };
+    v.record(
+        "unknown use of a counter, kept unread",
+        &misfit.sign(&key, stamp(3, 3)).unwrap(),
     );
     v
 }
@@ -466,7 +478,7 @@ fn every_envelope_of_the_files_opens() {
             opened += 1;
         }
     }
-    assert_eq!(opened, 9);
+    assert_eq!(opened, 12);
 }
 
 #[test]

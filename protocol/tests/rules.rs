@@ -3,13 +3,18 @@
 
 mod common;
 
-use common::{alice, bob, card, channel, file, friendship, profile, signed, stamp, video};
+use common::{
+    alice, bob, card, channel, contribution, counter, file, friendship, profile, signed, stamp, tally, video,
+};
 use proptest::prelude::*;
 use seedpod_protocol::{
     codec,
     envelope::{Draft, DraftError, Envelope, Kind, OpenError, State},
     ids::{ObjectId, Timestamp},
-    records::{Channel, Friendship, Picture, Privacy, Profile, Record, RecordError, Video, VideoFile},
+    records::{
+        Channel, Contribution, Counter, Friendship, Picture, Privacy, Profile, Record, RecordError, Tally,
+        Video, VideoFile,
+    },
 };
 
 /// Whether a record with this payload can be signed; if not, it is for a limit of the named field.
@@ -469,4 +474,46 @@ proptest! {
         prop_assert_eq!(theirs_seen.payload(), &video);
         prop_assert_eq!(theirs.rank(), ours.rank());
     }
+}
+
+#[test]
+fn numbers_out_of_range_are_not_signed_and_are_kept_unread_when_somebody_does() {
+    let end = 1 << 53;
+    let counted = |views| {
+        taken(
+            Counter {
+                tally: Tally { views, ..tally() },
+                ..counter()
+            },
+            "tally",
+        )
+    };
+    assert_eq!([0, end - 1, end].map(counted), [true, true, false]);
+    let misfit = Contribution {
+        tally: Tally {
+            likes: end,
+            ..tally()
+        },
+        ..contribution()
+    };
+    let draft = Draft {
+        kind: Kind::CONTRIBUTION,
+        object: misfit.video.into(),
+        state: State::Live,
+        payload: Record::Opaque(codec::encode(&serde_json::json!({"v": 1, "likes": end}))),
+    };
+    let record = draft.sign(&alice(), stamp(1, 1)).unwrap();
+    let record = Envelope::decode(record.bytes().clone()).unwrap().open().unwrap();
+    assert!(matches!(record.payload(), Record::Opaque(_)));
+}
+
+#[test]
+fn sums_stay_in_their_range() {
+    let most = Tally {
+        views: (1 << 53) - 1,
+        likes: 1,
+        dislikes: 0,
+    };
+    let sum = most.plus(tally());
+    assert_eq!((sum.views, sum.likes, sum.dislikes), ((1 << 53) - 1, 21, 0));
 }

@@ -5,7 +5,10 @@ use seedpod_protocol::{
     envelope::{Draft, Epoch, Stamp, Verified},
     ids::{ChannelId, ContentHash, InfoHash, PodId, Timestamp},
     keys::PodKey,
-    records::{Card, Channel, Friendship, Picture, Privacy, Profile, Record, Video, VideoFile},
+    records::{
+        Card, Channel, Contribution, Counter, Friendship, Picture, Privacy, Profile, Record, Tally, Video,
+        VideoFile,
+    },
 };
 
 /// The pod most tests speak for.
@@ -117,7 +120,30 @@ pub fn friendship(with: PodId) -> Friendship {
     }
 }
 
-/// One payload of every kind that is known.
+pub fn tally() -> Tally {
+    Tally {
+        views: 1_000,
+        likes: 20,
+        dislikes: 0,
+    }
+}
+
+pub fn counter() -> Counter {
+    Counter {
+        video: video().id(&alice().id()),
+        tally: tally(),
+    }
+}
+
+pub fn contribution() -> Contribution {
+    Contribution {
+        video: video().id(&bob().id()),
+        origin: bob().id(),
+        tally: tally(),
+    }
+}
+
+/// One payload of every kind that catalogs hold from the first version on.
 pub fn payloads() -> Vec<Record> {
     vec![
         profile().into(),
