@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow};
 use prometheus_client::registry::Registry;
 use seedpod_actors::accounts::messages::Secret;
 use seedpod_actors::accounts::{self, AccountsActor, FirstUser};
+use seedpod_actors::audience::{self, AudienceActor, AudienceMetrics};
 use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
 use seedpod_actors::catalog::{CatalogActor, CatalogMetrics};
 use seedpod_actors::friends::{self, FriendsActor, FriendsMetrics, FriendsOptions, Policy};
@@ -208,6 +209,21 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     follow(&catalog, library.clone().recipient()).await?;
     library.send(CatalogReplayed).await.context("the library")?;
 
+    let audience = AudienceActor::open(
+        me,
+        store.clone(),
+        catalog.clone().recipient(),
+        AudienceMetrics::new(&mut registry),
+        supervisor.lifeline("audience"),
+    )
+    .or_exit(Exit::Config)?
+    .start();
+    follow(&catalog, audience.clone().recipient()).await?;
+    audience
+        .send(audience::messages::CatalogReplayed)
+        .await
+        .context("the audience")?;
+
     let tracker = {
         let (catalog, metrics) = (catalog.clone(), TrackerMetrics::register(&mut registry));
         let config = TrackerConfig {
@@ -272,6 +288,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         friends: friends.into(),
         search: search.into(),
         accounts: accounts.into(),
+        audience: audience.into(),
         library: library.into(),
         tracker,
         seeder,

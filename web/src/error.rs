@@ -6,6 +6,7 @@
 
 use actix::MailboxError;
 use seedpod_actors::accounts::messages::AccountsError;
+use seedpod_actors::audience::messages::AudienceError;
 use seedpod_actors::catalog::messages::PublishError;
 use seedpod_actors::friends::messages::FriendsError;
 use seedpod_actors::library::folder::PictureKind;
@@ -205,6 +206,16 @@ impl From<AccountsError> for ApiError {
             AccountsError::UnknownUser(_) => Self::NotFound(error.to_string()),
             AccountsError::DiskFull => Self::NoSpace(error.to_string()),
             AccountsError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AudienceError> for ApiError {
+    fn from(error: AudienceError) -> Self {
+        match error {
+            AudienceError::Unknown(_) => Self::NotFound(error.to_string()),
+            AudienceError::Store(_) if error.is_full() => Self::NoSpace(error.to_string()),
+            AudienceError::Store(_) => Self::internal(&error),
         }
     }
 }

@@ -10,6 +10,7 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message};
 use prometheus_client::registry::Registry;
 use seedpod_actors::accounts::AccountsActor;
+use seedpod_actors::audience::AudienceActor;
 use seedpod_actors::catalog::CatalogActor;
 use seedpod_actors::friends::FriendsActor;
 use seedpod_actors::library::LibraryActor;
@@ -50,6 +51,8 @@ pub struct Rooms {
     pub search: Live<SearchActor>,
     /// Users and their sessions.
     pub accounts: Live<AccountsActor>,
+    /// Views and ratings.
+    pub audience: Live<AudienceActor>,
     /// Uploads, media files, pictures, torrents.
     pub library: Live<LibraryActor>,
     /// Who watches what.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use seedpod_protocol::envelope::Verified;
 use seedpod_protocol::ids::{ChannelId, PodId, Timestamp, VideoId};
-use seedpod_protocol::records::{Channel, Profile, Record, Video};
+use seedpod_protocol::records::{Channel, Profile, Record, Tally, Video};
 
 /// A video as people see it: its record joined with its channel and its origin's profile.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct VideoEntry {
     pub channel: Option<Arc<ChannelEntry>>,
     /// Its origin's profile; absent until that record arrives.
     pub profile: Option<Arc<Profile>>,
+    /// Views and ratings on all pods, as its origin sums them up; zeros until it has.
+    pub tally: Tally,
     /// When it first arrived here.
     pub received_at: Timestamp,
     /// Which pod handed it over.
@@ -100,6 +102,12 @@ pub enum SortKey {
     CreatedAt,
     /// When the origin published it.
     PublishedAt,
+    /// How often it was watched.
+    Views,
+    /// How many people like it.
+    Likes,
+    /// How many people dislike it.
+    Dislikes,
 }
 
 /// An order and its direction.

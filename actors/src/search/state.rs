@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{ChannelId, InfoHash, PodId, VideoId};
-use seedpod_protocol::records::{Channel, Privacy, Profile, Record, Video};
+use seedpod_protocol::records::{Channel, Privacy, Profile, Record, Tally, Video};
 
 use super::messages::{
     ChannelEntry, ChannelKey, Page, Sort, SortKey, Totals, VideoEntry, VideoFilter, VideoKey,
@@ -26,6 +26,8 @@ pub(crate) struct ReadModel {
     orders: HashMap<SortKey, BTreeSet<(Place, VideoId)>>,
     channels: HashMap<ChannelId, Arc<ChannelEntry>>,
     profiles: HashMap<PodId, Arc<Profile>>,
+    /// What anybody says the sum of a video's numbers is; only its origin is believed.
+    tallies: HashMap<(PodId, VideoId), Tally>,
     /// Live videos that came before their channel or their origin's profile: without these there is no address to
     /// give people, so they are shown when all is here.
     waiting: HashMap<VideoId, HeldRecord>,
@@ -49,11 +51,14 @@ enum Place {
     Text(String),
 }
 
-const SORT_KEYS: [SortKey; 4] = [
+const SORT_KEYS: [SortKey; 7] = [
     SortKey::Name,
     SortKey::Duration,
     SortKey::CreatedAt,
     SortKey::PublishedAt,
+    SortKey::Views,
+    SortKey::Likes,
+    SortKey::Dislikes,
 ];
 
 impl ReadModel {
@@ -66,6 +71,7 @@ impl ReadModel {
             orders: SORT_KEYS.into_iter().map(|key| (key, BTreeSet::new())).collect(),
             channels: HashMap::new(),
             profiles: HashMap::new(),
+            tallies: HashMap::new(),
             waiting: HashMap::new(),
             of_channel: HashMap::new(),
             local_videos: 0,
@@ -89,6 +95,7 @@ impl ReadModel {
                 }
             }
             Record::Profile(profile) if live => self.show_profile(header.author, profile.clone()),
+            Record::Counter(counter) if live => self.count(header.author, counter.video, Some(counter.tally)),
             _ if live => {}
             _ => self.hide(held),
         }
@@ -106,6 +113,7 @@ impl ReadModel {
         }
         self.channels.retain(|_, channel| channel.origin != *author);
         self.profiles.remove(author);
+        self.tallies.retain(|(counted_by, _), _| counted_by != author);
     }
 
     pub(crate) fn video(&self, key: VideoKey) -> Option<Arc<VideoEntry>> {
@@ -169,7 +177,7 @@ impl ReadModel {
             shown.entry.is_local && shown.entry.video.owner == owner && filter.matches(shown)
         };
         let mut rows: Vec<&Shown> = self.videos.values().filter(owned).collect();
-        rows.sort_by_cached_key(|shown| (place(&shown.entry.video, sort.key), shown.entry.id));
+        rows.sort_by_cached_key(|shown| (place(&shown.entry, sort.key), shown.entry.id));
         if sort.descending {
             rows.reverse();
         }
@@ -262,6 +270,7 @@ impl ReadModel {
             channel,
             profile,
             video,
+            tally: self.tallies.get(&(origin, id)).copied().unwrap_or_default(),
             received_at: held.received_at,
             via: held.via,
             record: held.record.clone(),
@@ -276,7 +285,7 @@ impl ReadModel {
                 self.orders
                     .entry(key)
                     .or_default()
-                    .insert((place(&entry.video, key), id));
+                    .insert((place(&entry, key), id));
             }
             self.local_videos += usize::from(entry.is_local);
         }
@@ -326,7 +335,7 @@ impl ReadModel {
                 self.orders
                     .entry(key)
                     .or_default()
-                    .remove(&(place(&entry.video, key), *id));
+                    .remove(&(place(&entry, key), *id));
             }
             self.local_videos -= usize::from(entry.is_local);
         }
@@ -428,7 +437,39 @@ impl ReadModel {
             Kind::PROFILE => {
                 self.profiles.remove(&author);
             }
+            Kind::COUNTER => {
+                if let Ok(id) = VideoId::try_from(header.object) {
+                    self.count(author, id, None);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Takes what an author says the sum of a video's numbers is, which is shown if the video is its own.
+    fn count(&mut self, author: PodId, id: VideoId, tally: Option<Tally>) {
+        match tally {
+            Some(tally) => self.tallies.insert((author, id), tally),
+            None => self.tallies.remove(&(author, id)),
+        };
+        let Some(shown) = self
+            .videos
+            .get_mut(&id)
+            .filter(|shown| shown.entry.origin == author)
+        else {
+            return;
+        };
+        let before = Arc::clone(&shown.entry);
+        let mut entry = VideoEntry::clone(&before);
+        entry.tally = tally.unwrap_or_default();
+        shown.entry = Arc::new(entry);
+        if before.video.privacy == Privacy::Public {
+            let now = Arc::clone(&shown.entry);
+            for key in [SortKey::Views, SortKey::Likes, SortKey::Dislikes] {
+                let order = self.orders.entry(key).or_default();
+                order.remove(&(place(&before, key), id));
+                order.insert((place(&now, key), id));
+            }
         }
     }
 
@@ -500,12 +541,16 @@ fn local_bytes(entry: &VideoEntry) -> u64 {
     }
 }
 
-fn place(video: &Video, key: SortKey) -> Place {
+fn place(entry: &VideoEntry, key: SortKey) -> Place {
+    let (video, tally) = (&entry.video, &entry.tally);
     match key {
         SortKey::Name => Place::Text(video.name.to_lowercase()),
         SortKey::Duration => Place::Number(u64::from(video.duration)),
         SortKey::CreatedAt => Place::Number(video.created_at.as_millis()),
         SortKey::PublishedAt => Place::Number(video.published_at.as_millis()),
+        SortKey::Views => Place::Number(tally.views),
+        SortKey::Likes => Place::Number(tally.likes),
+        SortKey::Dislikes => Place::Number(tally.dislikes),
     }
 }
 

@@ -55,6 +55,13 @@ pub const TOKENS: Table = Table::new(7, "tokens");
 /// Names of channels that are taken. Key: handle in UTF-8. Value: version alone. Owner: `accounts`.
 pub const CHANNEL_HANDLES: Table = Table::new(8, "channel_handles");
 
+/// How often videos were watched here. Key: video id (16 bytes). Value: version, number of views (8). Owner: `audience`.
+pub const VIEWS: Table = Table::new(9, "views");
+
+/// What users of this pod think of videos. Key: video id (16 bytes) ‖ user name in UTF-8. Value: version, 1 for a like or 2
+/// for a dislike. Owner: `audience`.
+pub const RATINGS: Table = Table::new(10, "ratings");
+
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
     META,
@@ -65,6 +72,8 @@ pub const ALL: &[Table] = &[
     USERS,
     TOKENS,
     CHANNEL_HANDLES,
+    VIEWS,
+    RATINGS,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first

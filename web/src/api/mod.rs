@@ -1,5 +1,6 @@
 //! The REST API under `/api/v1`, in the shapes of PeerTube. One file for each group of addresses.
 
+mod audience;
 mod channels;
 mod events;
 mod fields;
@@ -35,6 +36,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(users::routes(site))
         .unify()
         .or(channels::routes(site))
+        .unify()
+        .or(audience::routes(site))
         .unify()
         .or(videos::routes(site))
         .unify()

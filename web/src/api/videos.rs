@@ -28,7 +28,7 @@ use crate::visit::{Caller, Visit, answer, visit};
 /// Longest form that changes a video: two pictures and texts.
 const MAX_FORM: u64 = 10 * 1024 * 1024;
 
-/// What lists may be sorted by. Nobody counts views and likes yet: sorts by them show the latest first, as a tie would.
+/// What lists may be sorted by. What is on the rise is what was watched or liked most; nobody measures the slope yet.
 const SORTS: [(&str, SortKey); 12] = [
     ("name", SortKey::Name),
     ("duration", SortKey::Duration),
@@ -36,12 +36,12 @@ const SORTS: [(&str, SortKey); 12] = [
     ("publishedAt", SortKey::PublishedAt),
     ("originallyPublishedAt", SortKey::PublishedAt),
     ("match", SortKey::PublishedAt),
-    ("views", SortKey::PublishedAt),
-    ("likes", SortKey::PublishedAt),
-    ("dislikes", SortKey::PublishedAt),
-    ("trending", SortKey::PublishedAt),
-    ("hot", SortKey::PublishedAt),
-    ("best", SortKey::PublishedAt),
+    ("views", SortKey::Views),
+    ("likes", SortKey::Likes),
+    ("dislikes", SortKey::Dislikes),
+    ("trending", SortKey::Views),
+    ("hot", SortKey::Views),
+    ("best", SortKey::Likes),
 ];
 
 pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
@@ -290,7 +290,8 @@ fn editor(caller: &Caller) -> Editor {
     }
 }
 
-async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
+/// The live video that a text names.
+pub(super) async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
     let key = parse_key(id)?;
     let found = ask(&visit.site.rooms().search, GetVideo(key)).await?;
     found.ok_or_else(|| ApiError::NotFound(format!("there is no video `{}`", shorten(id))))

@@ -11,7 +11,7 @@ use seedpod_actors::search::messages::{ChannelEntry, VideoEntry};
 use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
 use seedpod_protocol::ids::{InfoHash, Timestamp};
 use seedpod_protocol::keys::PodKey;
-use seedpod_protocol::records::{Channel, Picture, Privacy, Profile, Record, Video, VideoFile};
+use seedpod_protocol::records::{Channel, Picture, Privacy, Profile, Record, Tally, Video, VideoFile};
 use serde_json::{Value, json};
 
 use super::*;
@@ -111,6 +111,11 @@ pub(crate) fn video() -> VideoEntry {
         channel: Some(channel(&key)),
         profile: Some(profile()),
         received_at: Timestamp::from_millis(1_700_000_000_100),
+        tally: Tally {
+            views: 12,
+            likes: 3,
+            dislikes: 1,
+        },
         via: key.id(),
         record,
     }
@@ -148,9 +153,9 @@ fn a_video_of_a_friend() {
         "isLocal": false,
         "isLive": false,
         "duration": 10,
-        "views": 0,
-        "likes": 0,
-        "dislikes": 0,
+        "views": 12,
+        "likes": 3,
+        "dislikes": 1,
         "thumbnailPath": format!("/lazy-static/thumbnails/{id}.jpg"),
         "previewPath": null,
         "embedPath": format!("/videos/embed/{id}"),

@@ -83,7 +83,7 @@ struct File {
 }
 
 impl Video {
-    /// All that this pod knows of a video. `own_url` is this pod's. Counters stay at zero until pods count.
+    /// All that this pod knows of a video. `own_url` is this pod's.
     pub(crate) fn of(entry: &VideoEntry, own_url: &str) -> Self {
         let (id, video) = (&entry.id, &entry.video);
         // Without its origin's address a video has no files yet; the profile is among the first records that arrive.
@@ -120,9 +120,9 @@ impl Video {
             is_local: entry.is_local,
             is_live: false,
             duration: video.duration,
-            views: 0,
-            likes: 0,
-            dislikes: 0,
+            views: entry.tally.views,
+            likes: entry.tally.likes,
+            dislikes: entry.tally.dislikes,
             thumbnail_path: links::thumbnail_path(id, video),
             preview_path: links::preview_path(id, video),
             embed_path: links::embed_path(id),
