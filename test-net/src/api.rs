@@ -3,6 +3,7 @@
 //! [`Answer`] keeps status, headers and body, so that tests can look at all three; the typed calls on [`Api`] check the
 //! status themselves and return values. A failed check says which request was answered how.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -19,22 +20,26 @@ use serde_json::Value;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// One HTTP client for all: it holds no login.
-static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+static CLIENT: LazyLock<Client> = LazyLock::new(|| client(None));
+
+fn client(from: Option<IpAddr>) -> Client {
     seedpod_node::fetch::install_tls();
     let client = Client::builder()
         .no_proxy()
         .timeout(REQUEST_DEADLINE)
-        .redirect(reqwest::redirect::Policy::none());
+        .redirect(reqwest::redirect::Policy::none())
+        .local_address(from);
     client
         .build()
         .expect("a client with these fixed options can be made wherever the system has certificates")
-});
+}
 
 /// A visitor or user of one pod.
 #[derive(Debug, Clone)]
 pub struct Api {
     url: String,
     token: Option<String>,
+    client: Client,
 }
 
 /// A list as every endpoint gives it.
@@ -278,15 +283,28 @@ impl Answer {
 impl Api {
     /// Somebody who is not logged in at the pod with this URL.
     pub fn visitor(url: String) -> Self {
-        Self { url, token: None }
+        Self {
+            url,
+            token: None,
+            client: CLIENT.clone(),
+        }
+    }
+
+    /// The same visitor or user, at another address of this machine.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        Self {
+            client: client(Some(address)),
+            ..self.clone()
+        }
     }
 
     /// Somebody who sends this token, good or bad.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self {
-            url: self.url.clone(),
             token: Some(token.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -478,7 +496,7 @@ impl Api {
         } else {
             path.to_owned()
         };
-        let request = CLIENT.request(method, url);
+        let request = self.client.request(method, url);
         match &self.token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,
@@ -488,7 +506,8 @@ impl Api {
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
         let request = request.build().context("not a request")?;
         let name = format!("{} {}", request.method(), request.url());
-        let response = CLIENT
+        let response = self
+            .client
             .execute(request)
             .await
             .with_context(|| format!("{name}: no answer"))?;

@@ -5,6 +5,7 @@
 //! does.
 #![forbid(unsafe_code)]
 
+mod audience;
 mod bad_input;
 mod catalog;
 mod friends;
