@@ -17,7 +17,9 @@ use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
 use seedpod_actors::catalog::{CatalogActor, CatalogMetrics};
 use seedpod_actors::friends::{self, FriendsActor, FriendsMetrics, FriendsOptions, Policy};
 use seedpod_actors::library::messages::CatalogReplayed;
-use seedpod_actors::library::{LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools};
+use seedpod_actors::library::{
+    LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools, Quotas, Uploads,
+};
 use seedpod_actors::search::SearchActor;
 use seedpod_actors::search::messages::GetProfile;
 use seedpod_actors::seeder::{SeederActor, SeederMetrics};
@@ -190,17 +192,26 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     let media = MediaFolder::open(&folder)
         .context("cannot use the media folder")
         .or_exit(Exit::Config)?;
+    let uploads = {
+        let (store, media, metrics) = (store.clone(), media.clone(), LibraryMetrics::new(&mut registry));
+        let opened =
+            tokio::task::spawn_blocking(move || Uploads::open(store, media, Quotas::default(), metrics));
+        opened
+            .await
+            .context("reading the uploads panicked")?
+            .or_exit(Exit::Config)?
+    };
     let search = SearchActor::new(me, supervisor.lifeline("search")).start();
     follow(&catalog, search.clone().recipient()).await?;
     let library = LibraryActor::open(LibraryOptions {
         pod: me,
         store: store.clone(),
         folder: media.clone(),
+        uploads: uploads.clone(),
         tools: MediaTools::find(std::env::var_os("PATH").as_deref()),
         max_duration: u32::try_from(settings.video.max_duration.duration().as_secs()).ok(),
         publisher: catalog.clone().recipient(),
         fetcher: outside.clone().recipient(),
-        metrics: LibraryMetrics::new(&mut registry),
         lifeline: supervisor.lifeline("library"),
     })
     .await
@@ -292,6 +303,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         library: library.into(),
         tracker,
         seeder,
+        uploads,
         media,
         supervisor: supervisor.clone(),
     };
@@ -407,6 +419,7 @@ async fn open_accounts(
             .password
             .as_ref()
             .map(|password| Secret(password.reveal().to_owned())),
+        video_quota: settings.root.video_quota.get().map(|size| size.bytes()),
     };
     let lifeline = supervisor.lifeline("accounts");
     let (actor, first) = accounts::open(me, first, store.clone(), catalog.clone(), lifeline)

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use tokio::runtime::Handle;
 use warp::http::HeaderMap;
-use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 
 use crate::error::ApiError;
 use crate::query::Query;
@@ -28,8 +28,13 @@ const DEADLINE: Duration = Duration::from_secs(20);
 ///
 /// Dropped before its end, it throws away what still comes, for a while, in the background: otherwise the connection
 /// would be reset while the sender still writes, and it would never read why it was refused.
+///
+/// A sender that asked whether it may send (`Expect: 100-continue`) is told so by the first look at the body. One that was
+/// refused before sends nothing, and there is nothing to throw away.
 pub(crate) struct BodyStream {
     inner: Option<BoxStream<'static, Result<Bytes, warp::Error>>>,
+    /// The sender waits for a word, and nobody has looked yet.
+    waits: bool,
 }
 
 impl BodyStream {
@@ -38,7 +43,18 @@ impl BodyStream {
         let plain = body.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining())));
         Self {
             inner: Some(plain.boxed()),
+            waits: false,
         }
+    }
+
+    /// The same body, whose sender may have asked first whether it may send.
+    pub(crate) fn asked(self, headers: &HeaderMap) -> Self {
+        let expects = headers
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let mut body = self;
+        body.waits = expects;
+        body
     }
 }
 
@@ -46,6 +62,7 @@ impl Stream for BodyStream {
     type Item = Result<Bytes, warp::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.waits = false;
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
@@ -59,6 +76,9 @@ impl Stream for BodyStream {
 
 impl Drop for BodyStream {
     fn drop(&mut self) {
+        if self.waits {
+            return;
+        }
         let (Some(mut body), Ok(runtime)) = (self.inner.take(), Handle::try_current()) else {
             return;
         };
@@ -235,5 +255,23 @@ mod tests {
         drop(BodyStream::of(chunks.chain(end)));
         let end = tokio::time::timeout(DRAIN_TIME, heard.recv()).await;
         assert_eq!(end, Ok(Some(())));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_waits_for_a_word_and_is_refused_is_left_alone() {
+        let looked = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let headers = HeaderMap::from_iter([(EXPECT, "100-Continue".parse().unwrap())]);
+        let asked = || {
+            let looked = std::sync::Arc::clone(&looked);
+            let chunk = stream::once(async move {
+                looked.store(true, std::sync::atomic::Ordering::Relaxed);
+                Ok(Bytes::from_static(b"video"))
+            });
+            BodyStream::of(chunk).asked(&headers)
+        };
+        drop(asked());
+        tokio::task::yield_now().await;
+        assert!(!looked.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(small(&HeaderMap::new(), asked()).await.unwrap(), b"video");
     }
 }

@@ -11,6 +11,7 @@ use seedpod_actors::catalog::messages::PublishError;
 use seedpod_actors::friends::messages::FriendsError;
 use seedpod_actors::library::folder::PictureKind;
 use seedpod_actors::library::messages::LibraryError;
+use seedpod_actors::library::resumable::ResumeError;
 use seedpod_actors::library::upload::UploadError;
 use serde::Serialize;
 use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -52,9 +53,15 @@ pub(crate) enum ApiError {
     /// 409: it clashes with what is there.
     #[error("{0}")]
     Conflict(String),
+    /// 412: another version of a protocol.
+    #[error("{0}")]
+    Precondition(&'static str),
     /// 413.
     #[error("{0}")]
     TooLarge(String),
+    /// 413: beyond what the user may keep.
+    #[error("{0}")]
+    OverQuota(String),
     /// 415: not a type that we take.
     #[error("{0}")]
     Unsupported(String),
@@ -101,7 +108,8 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
+            Self::TooLarge(_) | Self::OverQuota(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
@@ -123,7 +131,9 @@ impl ApiError {
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict(_) => "conflict",
+            Self::Precondition(_) => "precondition_failed",
             Self::TooLarge(_) => "max_file_size_reached",
+            Self::OverQuota(_) => "quota_reached",
             Self::Unsupported(_) => "unsupported_media_type",
             Self::TooMany(_) => "too_many_requests",
             Self::BadGateway(_) => "bad_gateway",
@@ -166,7 +176,7 @@ impl ApiError {
             }
             Self::MethodNotAllowed => headers.insert(
                 ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"),
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             ),
             _ => None,
         };
@@ -244,7 +254,6 @@ impl From<LibraryError> for ApiError {
             LibraryError::NotYours => Self::Forbidden(text),
             LibraryError::Unsupported(_) => Self::Unsupported(text),
             LibraryError::TooLong { .. } => Self::field("videofile", text),
-            LibraryError::OverQuota { .. } => Self::TooLarge(text),
             LibraryError::Picture {
                 which: PictureKind::Thumbnail,
                 error,
@@ -271,9 +280,25 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::TooLarge { .. } => Self::TooLarge(error.to_string()),
             UploadError::Empty => Self::field("videofile", error.to_string()),
+            UploadError::NoVideo => Self::Unsupported(error.to_string()),
+            UploadError::OverQuota(_) => Self::OverQuota(error.to_string()),
             UploadError::DiskFull => Self::NoSpace(error.to_string()),
-            UploadError::Disk(_) => Self::internal(&error),
+            UploadError::Disk(_) | UploadError::Store(_) => Self::internal(&error),
             UploadError::Interrupted => Self::Unavailable,
+        }
+    }
+}
+
+impl From<ResumeError> for ApiError {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Unknown => Self::NotFound(error.to_string()),
+            ResumeError::Published(_) | ResumeError::Incomplete { .. } | ResumeError::Offset { .. } => {
+                Self::Conflict(error.to_string())
+            }
+            ResumeError::Busy => Self::Unavailable,
+            ResumeError::TooMany { .. } => Self::TooMany(error.to_string()),
+            ResumeError::Upload(error) => error.into(),
         }
     }
 }

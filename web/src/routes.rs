@@ -192,10 +192,11 @@ fn preflight() -> BoxedFilter<(Response,)> {
             }
             let mut response = StatusCode::NO_CONTENT.into_response();
             let headers = response.headers_mut();
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"));
-            let allowed = "Range, Cache-Control, User-Agent, If-Range, If-None-Match, Authorization, Content-Type, X-Peertube-Video-Password";
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            let allowed = "Range, Cache-Control, User-Agent, If-Range, If-None-Match, Authorization, Content-Type, X-Peertube-Video-Password, Content-Range, X-Upload-Content-Length, X-Upload-Content-Type, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata";
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
             headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+            api::greet_tus(path.as_str(), headers);
             Ok(response)
         })
         .boxed()
@@ -234,7 +235,7 @@ fn finish(path: &str, response: &mut Response) {
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "Content-Range, Accept-Ranges, Content-Length, ETag, Content-Disposition",
+                "Content-Range, Accept-Ranges, Content-Length, ETag, Content-Disposition, Location, Range, Content-Location, Tus-Resumable, Tus-Version, Tus-Extension, Upload-Offset, Upload-Length, Upload-Expires",
             ),
         );
     }

@@ -13,8 +13,8 @@ use seedpod_actors::accounts::AccountsActor;
 use seedpod_actors::audience::AudienceActor;
 use seedpod_actors::catalog::CatalogActor;
 use seedpod_actors::friends::FriendsActor;
-use seedpod_actors::library::LibraryActor;
 use seedpod_actors::library::folder::MediaFolder;
+use seedpod_actors::library::{LibraryActor, Uploads};
 use seedpod_actors::search::SearchActor;
 use seedpod_actors::seeder::SeederActor;
 use seedpod_actors::supervise::{Live, Supervisor};
@@ -59,6 +59,8 @@ pub struct Rooms {
     pub tracker: Live<TrackerActor>,
     /// What was served.
     pub seeder: Live<SeederActor>,
+    /// Where uploads arrive.
+    pub uploads: Uploads,
     /// Where the library keeps media files, for reading them.
     pub media: MediaFolder,
     /// How all of them are.

@@ -43,6 +43,8 @@ pub struct FirstUser {
     pub email: Option<String>,
     /// A configured password knows no length rule; without one a password is made up.
     pub password: Option<Secret>,
+    /// How many bytes of video it may keep; `None` means as many as the disk holds.
+    pub video_quota: Option<u64>,
 }
 
 /// The actor that owns users and sessions.
@@ -121,6 +123,7 @@ impl AccountsActor {
             username,
             email,
             password,
+            video_quota,
         } = first;
         if self.state.account(&username).is_some() {
             return Ok(FirstStart {
@@ -137,7 +140,7 @@ impl AccountsActor {
             username: username.clone(),
             email,
             role: Role::Administrator,
-            video_quota: None,
+            video_quota,
             created_at: clock::now(),
             password_hash: self.passwords.hash(password).await?,
             channels: Vec::new(),

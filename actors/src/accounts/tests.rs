@@ -13,6 +13,7 @@ async fn open(base: &Base) -> (Addr<AccountsActor>, super::FirstStart) {
     let first = FirstUser {
         username: "root".to_owned(),
         email: None,
+        video_quota: None,
         password: Some(Secret("test1".to_owned())),
     };
     let lifeline = base.supervisor.lifeline("accounts");

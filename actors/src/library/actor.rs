@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix::fut::{LocalBoxActorFuture, ready};
 use actix::prelude::*;
@@ -20,16 +20,20 @@ use super::messages::{
     UsageOf,
 };
 use super::metrics::{FetchLabel, FetchOutcome, LibraryMetrics, UploadLabel, UploadOutcome};
+use super::resumable::{Claim, Uploads};
 use super::state::{CachedFile, Effect, Library, Place};
 use super::sweep::{self, OpenError};
 use super::workshop::{Edited, Workshop};
 use crate::catalog::messages::{Changed, Publish};
 use crate::clock::now;
-use crate::store::Store;
+use crate::store::{Store, Transaction};
 use crate::supervise::Lifeline;
 
 /// How many messages wait; a sender that waits for its answer waits for room too.
 const MAILBOX: usize = 256;
+
+/// How often uploads that nobody went on with are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// How many wait for one file of a friend; more are refused.
 const MAX_WAITERS: usize = 256;
@@ -42,6 +46,8 @@ pub struct LibraryOptions {
     pub store: Store,
     /// Where files lie.
     pub folder: MediaFolder,
+    /// Where uploads arrive, and who keeps how much.
+    pub uploads: Uploads,
     /// ffmpeg's programs, if there are any.
     pub tools: MediaTools,
     /// How long a video may be, in seconds; `None` means as long as people like.
@@ -50,8 +56,6 @@ pub struct LibraryOptions {
     pub publisher: Recipient<Publish>,
     /// Who fetches files from other pods over HTTP.
     pub fetcher: Recipient<FetchFile>,
-    /// What is counted.
-    pub metrics: LibraryMetrics,
     /// Reports the end of the room.
     pub lifeline: Lifeline,
 }
@@ -60,6 +64,7 @@ pub struct LibraryOptions {
 pub struct LibraryActor {
     state: Library,
     workshop: Workshop,
+    uploads: Uploads,
     metrics: LibraryMetrics,
     waiters: HashMap<CachedFile, Vec<oneshot::Sender<bool>>>,
     opened: SystemTime,
@@ -73,11 +78,11 @@ impl LibraryActor {
             pod,
             store,
             folder,
+            uploads,
             tools,
             max_duration,
             publisher,
             fetcher,
-            metrics,
             lifeline,
         } = options;
         let opened = SystemTime::now();
@@ -85,12 +90,18 @@ impl LibraryActor {
         let local = tokio::task::spawn_blocking(move || sweep::open(&rows, &files))
             .await
             .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))?;
-        let state = Library::new(pod, local.iter().map(|(id, video)| (*id, video)));
+        let state = Library::new(
+            pod,
+            local.iter().map(|(id, video)| (*id, video)),
+            uploads.quotas().clone(),
+        );
+        uploads.sweep_rows().await?;
         let workshop = Workshop::new(store, folder, tools, max_duration, publisher, fetcher);
         let library = Self {
             state,
             workshop,
-            metrics,
+            metrics: uploads.metrics().clone(),
+            uploads,
             waiters: HashMap::new(),
             opened,
             _lifeline: lifeline,
@@ -105,6 +116,9 @@ impl LibraryActor {
         self.metrics
             .local_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics
+            .adding
+            .set(i64::try_from(self.state.adding()).unwrap_or(i64::MAX));
     }
 
     fn count_upload(&self, outcome: UploadOutcome) {
@@ -208,38 +222,67 @@ impl Actor for LibraryActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(EXPIRE_EVERY, |library, ctx| {
+            let uploads = library.uploads.clone();
+            let expire = async move {
+                uploads.expire(now()).await;
+            };
+            ctx.spawn(expire.into_actor(library));
+        });
     }
 }
 
 impl Handler<AddVideo> for LibraryActor {
     type Result = ResponseActFuture<Self, Result<Verified<Record>, LibraryError>>;
 
-    fn handle(&mut self, add: AddVideo, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, mut add: AddVideo, _: &mut Context<Self>) -> Self::Result {
         let nonce = rand::random();
-        let id = match self
-            .state
-            .begin_add(&add.owner.username, add.upload.size(), add.quota, &nonce)
-        {
+        let claim = add.upload.claim.take();
+        let charge = (claim.as_ref().and_then(Claim::take_charge)).or_else(|| add.upload.charge.take());
+        let charge = charge.unwrap_or_else(|| {
+            self.uploads
+                .quotas()
+                .charge(&add.owner.username, add.upload.size())
+        });
+        let id = match self.state.begin_add(charge, &nonce) {
             Ok(id) => id,
-            Err(error) => {
+            Err((charge, error)) => {
                 self.count_upload(UploadOutcome::from(&error));
+                if let Some(claim) = claim {
+                    claim.return_charge(charge);
+                }
                 // Deleting a large file may take a while.
                 tokio::task::spawn_blocking(move || drop(add));
                 return Box::pin(ready(Err(error)));
             }
         };
-        let work = self.workshop.clone().add(id, nonce, add, now());
-        Box::pin(work.into_actor(self).map(move |outcome, library, _| {
-            library
-                .state
-                .finish_add(id, outcome.as_ref().ok().map(|(row, _)| row));
+        self.show_totals();
+        let mut along = Transaction::new();
+        if let Some(claim) = &claim {
+            claim.note_published(id, &mut along);
+        }
+        let work = self.workshop.clone().add(id, nonce, add, along, now());
+        Box::pin(work.into_actor(self).then(move |outcome, library, _| {
+            let row = outcome.as_ref().ok().map(|(row, _)| row);
+            let charge = library.state.finish_add(id, row);
             library.count_upload(
                 outcome
                     .as_ref()
                     .map_or_else(UploadOutcome::from, |_| UploadOutcome::Published),
             );
             library.show_totals();
-            outcome.map(|(_, record)| record)
+            let settle = async move {
+                match (claim, &outcome, charge) {
+                    (Some(claim), Ok(_), _) => claim.published(id),
+                    (Some(claim), Err(error), Some(charge)) if error.may_pass() && claim.has_file() => {
+                        claim.return_charge(charge);
+                    }
+                    (Some(claim), Err(_), _) => claim.forget().await,
+                    (None, ..) => {}
+                }
+                outcome.map(|(_, record)| record)
+            };
+            settle.into_actor(library)
         }))
     }
 }
@@ -299,7 +342,7 @@ impl Handler<UsageOf> for LibraryActor {
     type Result = MessageResult<UsageOf>;
 
     fn handle(&mut self, usage: UsageOf, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.state.usage(&usage.username))
+        MessageResult(self.uploads.quotas().used(&usage.username))
     }
 }
 

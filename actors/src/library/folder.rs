@@ -5,7 +5,8 @@
 //! media/pictures/<uuid>-thumbnail-<hash>.jpg  pictures of own and friends' videos, named by the start of their hash:
 //! media/pictures/<uuid>-preview-<hash>.jpg    a newer picture never lies under an older one's name
 //! media/infos/<infohash>.info               info dictionaries of own and friends' torrents, as they were hashed
-//! tmp/                                      files that are not whole yet; emptied at start
+//! tmp/seedpod-<random>                      files that are not whole yet; deleted at start
+//! tmp/upload-<id>[-thumbnail|-preview]      uploads that may be resumed; `resumable.rs` knows which
 //! ```
 //!
 //! Invariants: folders are 0700 and files 0600; a file has its name only when all of it is on disk (temporary file,
@@ -17,9 +18,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use seedpod_protocol::ids::{ContentHash, InfoHash, VideoId};
 
 use super::media::Container;
@@ -32,6 +35,8 @@ const TEMPORARY: &str = "seedpod-";
 #[derive(Debug, Clone)]
 pub struct MediaFolder {
     root: Arc<Path>,
+    /// Whoever promises room holds this, so that no two promise the same.
+    promising: Arc<Mutex<()>>,
 }
 
 /// The two pictures of a video.
@@ -55,7 +60,7 @@ impl PictureKind {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Thumbnail => "thumbnail",
             Self::Preview => "preview",
@@ -115,7 +120,10 @@ impl MediaFolder {
     /// Opens the media part of a data folder, creates what is missing and deletes unfinished files of an earlier run.
     /// Blocks.
     pub fn open(data: &Path) -> io::Result<Self> {
-        let folder = Self { root: data.into() };
+        let folder = Self {
+            root: data.into(),
+            promising: Arc::default(),
+        };
         for path in [
             data.to_owned(),
             folder.media(),
@@ -180,31 +188,49 @@ impl MediaFolder {
         self.media().join("infos")
     }
 
-    fn tmp(&self) -> PathBuf {
+    pub(super) fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
     /// Creates an empty temporary file. Blocks.
     pub(super) fn create_temporary(&self) -> io::Result<(File, TemporaryFile)> {
         let name = format!("{TEMPORARY}{}", HEXLOWER.encode(&rand::random::<[u8; 16]>()));
-        let path = self.tmp().join(name);
+        self.create_at(self.tmp().join(name))
+    }
+
+    /// Creates an empty file that is deleted again unless it is renamed or kept. Blocks.
+    pub(super) fn create_at(&self, path: PathBuf) -> io::Result<(File, TemporaryFile)> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        Ok((file, TemporaryFile { path: Some(path) }))
+        Ok((file, TemporaryFile::at(path)))
+    }
+
+    /// Makes sure of room for `bytes` more bytes of a file from an offset on: nobody else gets it, and the file's length
+    /// stays what it is. On a file system that promises nothing, the room is there now and may be gone later. Blocks.
+    pub(super) fn allocate(&self, file: &File, from: u64, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let _promising = self.promising.lock().unwrap_or_else(PoisonError::into_inner);
+        disk::check_media_room(&self.root, bytes)?;
+        match fallocate(file, FallocateFlags::KEEP_SIZE, from, bytes) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            allocated => Ok(allocated?),
+        }
     }
 
     /// Refuses so many more bytes where the rest of the pod would be left without room.
-    pub(super) fn check_room(&self, bytes: usize) -> io::Result<()> {
-        disk::check_media_room(&self.root, bytes as u64)
+    pub(super) fn check_room(&self, bytes: u64) -> io::Result<()> {
+        disk::check_media_room(&self.root, bytes)
     }
 
     /// Writes a whole file under its final name, replacing what was there. Blocks.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.check_room(bytes.len())?;
+        self.check_room(bytes.len() as u64)?;
         let (mut file, temporary) = self.create_temporary()?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -220,13 +246,26 @@ pub(super) fn delete(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file without a name of its own yet; dropping it deletes it.
+/// A file without a name of its own yet; dropping it deletes it, unless it is kept.
 #[derive(Debug)]
 pub(super) struct TemporaryFile {
     path: Option<PathBuf>,
+    kept: bool,
 }
 
 impl TemporaryFile {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self {
+            path: Some(path),
+            kept: false,
+        }
+    }
+
+    /// Whether the file outlives this value.
+    pub(super) fn keep(&mut self, kept: bool) {
+        self.kept = kept;
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.path
             .as_deref()
@@ -251,7 +290,7 @@ impl TemporaryFile {
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.path
+        if let Some(path) = self.path.as_ref().filter(|_| !self.kept)
             && let Err(error) = delete(path)
         {
             tracing::warn!(path = %path.display(), %error, "a temporary file stays until the next start");

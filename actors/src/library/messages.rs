@@ -9,6 +9,7 @@ use bytes::Bytes;
 use seedpod_protocol::envelope::{DraftError, Verified};
 use seedpod_protocol::ids::{ChannelId, InfoHash, Timestamp, VideoId};
 use seedpod_protocol::records::{Privacy, Record, RecordError};
+use serde::{Deserialize, Serialize};
 
 use super::folder::PictureKind;
 use super::media::MediaError;
@@ -17,7 +18,7 @@ use super::upload::Received;
 use crate::catalog::messages::PublishError;
 
 /// Who publishes a video.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The user of this pod.
     pub username: String,
@@ -35,23 +36,28 @@ pub enum Editor {
 }
 
 /// What people say about a video; limits are those of [`seedpod_protocol::records::Video`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoDetails {
     /// Its title.
     pub name: String,
     /// Several lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Number of a category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<u16>,
     /// Number of a licence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<u16>,
     /// A language tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// Whether it is not for everybody's eyes.
     pub nsfw: bool,
     /// Words to find it by.
     pub tags: Vec<String>,
     /// How to support its author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<String>,
     /// Who finds it.
     pub privacy: Privacy,
@@ -60,13 +66,15 @@ pub struct VideoDetails {
     /// Whether pages offer to download it.
     pub download_enabled: bool,
     /// When it first appeared elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub originally_published_at: Option<Timestamp>,
 }
 
 /// Publishes an uploaded video: probes it, makes its pictures and torrent, gives it its place, and has the catalog sign
 /// it. The answer comes when all of that is on disk, and every list shows the video then.
 ///
-/// On an error nothing is left of it; the upload is gone either way.
+/// On an error nothing is left of it; the upload is gone either way, unless it may be resumed and what went wrong was not
+/// its fault.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Verified<Record>, LibraryError>")]
 pub struct AddVideo {
@@ -82,8 +90,6 @@ pub struct AddVideo {
     pub thumbnail: Option<Bytes>,
     /// An image to use as preview, as for the thumbnail.
     pub preview: Option<Bytes>,
-    /// How many bytes of video the owner may keep, this one included; `None` means as many as the disk holds.
-    pub quota: Option<u64>,
 }
 
 /// What to change about a video; what is `None` stays as it is. An inner `None` clears a field.
@@ -226,16 +232,6 @@ pub enum LibraryError {
         /// What is allowed, in seconds.
         limit: u32,
     },
-    /// The owner's quota does not hold it.
-    #[error("the video of {size} bytes does not fit the quota of {quota} bytes, of which {used} are used")]
-    OverQuota {
-        /// The size of the video, in bytes.
-        size: u64,
-        /// What the owner keeps already, in bytes.
-        used: u64,
-        /// What the owner may keep, in bytes.
-        quota: u64,
-    },
     /// An uploaded image cannot be used.
     #[error("{}: {error}", match which { PictureKind::Thumbnail => "thumbnail", PictureKind::Preview => "preview" })]
     Picture {
@@ -273,6 +269,22 @@ pub enum LibraryError {
     /// The pod is stopping.
     #[error("the pod is stopping")]
     Stopping,
+}
+
+impl LibraryError {
+    /// Whether the same upload may succeed later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::DiskFull
+            | Self::Disk(_)
+            | Self::Store(_)
+            | Self::Busy
+            | Self::Unavailable
+            | Self::Stopping => true,
+            Self::Publish(error) => matches!(error, PublishError::Store(_)),
+            _ => false,
+        }
+    }
 }
 
 impl From<io::Error> for LibraryError {

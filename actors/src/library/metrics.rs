@@ -7,11 +7,16 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::messages::LibraryError;
+use super::upload::UploadError;
 
 /// Counters of one library; clones share them. [`Default`] makes counters nobody reads.
 #[derive(Clone, Debug, Default)]
 pub struct LibraryMetrics {
     pub(super) uploads: Family<UploadLabel, Counter>,
+    refused: Family<RefusedLabel, Counter>,
+    pub(super) received_bytes: Counter,
+    pub(super) open_uploads: Gauge,
+    pub(super) adding: Gauge,
     pub(super) fetches: Family<FetchLabel, Counter>,
     pub(super) prefetches_dropped: Counter,
     pub(super) videos: Gauge,
@@ -28,7 +33,6 @@ pub(super) enum UploadOutcome {
     Published,
     Unsupported,
     TooLong,
-    OverQuota,
     Refused,
     Failed,
 }
@@ -38,11 +42,15 @@ impl From<&LibraryError> for UploadOutcome {
         match error {
             LibraryError::Unsupported(_) => Self::Unsupported,
             LibraryError::TooLong { .. } => Self::TooLong,
-            LibraryError::OverQuota { .. } => Self::OverQuota,
             LibraryError::Picture { .. } | LibraryError::Field { .. } => Self::Refused,
             _ => Self::Failed,
         }
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabel {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +84,27 @@ impl LibraryMetrics {
             metrics.uploads.clone(),
         );
         registry.register(
+            "refused",
+            "Uploads that ended before their last byte, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register_with_unit(
+            "received",
+            "Bytes of uploads written",
+            Unit::Bytes,
+            metrics.received_bytes.clone(),
+        );
+        registry.register(
+            "open_uploads",
+            "Resumable uploads that wait for bytes or to be published",
+            metrics.open_uploads.clone(),
+        );
+        registry.register(
+            "adding",
+            "Whole uploads that are being made into videos, waiting ones included",
+            metrics.adding.clone(),
+        );
+        registry.register(
             "fetches",
             "Fetches from origins by outcome",
             metrics.fetches.clone(),
@@ -93,5 +122,19 @@ impl LibraryMetrics {
             metrics.local_bytes.clone(),
         );
         metrics
+    }
+
+    /// Counts an upload that ended early.
+    pub(super) fn refused(&self, error: &UploadError) {
+        let reason = match error {
+            UploadError::TooLarge { .. } => "too_large",
+            UploadError::Empty => "empty",
+            UploadError::NoVideo => "no_video",
+            UploadError::OverQuota(_) => "over_quota",
+            UploadError::DiskFull => "disk_full",
+            UploadError::Disk(_) | UploadError::Store(_) => "disk_failed",
+            UploadError::Interrupted => "interrupted",
+        };
+        self.refused.get_or_create(&RefusedLabel { reason }).inc();
     }
 }

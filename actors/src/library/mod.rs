@@ -7,7 +7,7 @@
 //! An upload becomes a video in one step that people can see: probe, pictures, torrent and place on disk come first,
 //! then one transaction holds the record and this room's rows. The uploaded file is never rewritten.
 //!
-//! `upload.rs` takes bytes, `media/` tells what they are, `picture.rs` makes pictures, `workshop.rs` does the long work,
+//! `upload.rs` takes bytes, `resumable.rs` keeps them until all are there, `quota.rs` counts them, `media/` tells what they are, `picture.rs` makes pictures, `workshop.rs` does the long work,
 //! `state.rs` and `fetches.rs` decide, `actor.rs` is the shell, `sweep.rs` cleans up at start.
 
 mod actor;
@@ -17,7 +17,9 @@ pub mod media;
 pub mod messages;
 mod metrics;
 pub mod picture;
+pub mod quota;
 pub mod records;
+pub mod resumable;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -29,6 +31,8 @@ pub use self::actor::{LibraryActor, LibraryOptions};
 pub use self::folder::{MediaFolder, PictureKind};
 pub use self::media::tool::MediaTools;
 pub use self::metrics::LibraryMetrics;
+pub use self::quota::Quotas;
+pub use self::resumable::Uploads;
 pub use self::state::{MAX_ADDING, MAX_EDITING};
 pub use self::sweep::OpenError;
 pub use self::upload::{Received, UploadError, UploadWriter};

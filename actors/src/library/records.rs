@@ -3,12 +3,13 @@
 //! The first byte of a value is its version; forms that were once written stay readable for ever.
 
 use seedpod_protocol::codec::{self, CodecError};
-use seedpod_protocol::ids::VideoId;
+use seedpod_protocol::ids::{Timestamp, VideoId};
 use seedpod_protocol::records::Video;
 use serde::{Deserialize, Serialize};
 
 use super::folder::MediaName;
 use super::media::Container;
+use super::messages::{Owner, VideoDetails};
 use crate::store::MAX_VALUE_BYTES;
 
 /// The longest name of an uploaded file that is kept, in characters.
@@ -45,7 +46,7 @@ pub enum RowError {
     #[error("the row is damaged: {0}")]
     Damaged(#[from] CodecError),
     /// It has another length than rows of its version.
-    #[error("the row has {0} bytes, expected 18")]
+    #[error("the row has {0} bytes, which is no length of such a row")]
     Length(usize),
     /// Its id is no video id.
     #[error("the row names no video")]
@@ -129,6 +130,103 @@ impl LocalTorrent {
                 known: Self::VERSION,
             }),
         }
+    }
+}
+
+/// What was announced of an upload that may be resumed, under its id in `UPLOADS`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRow {
+    /// Whose it is.
+    pub owner: Owner,
+    /// What is said about the video.
+    pub details: VideoDetails,
+    /// What the file is called where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    /// How many bytes it has.
+    pub length: u64,
+}
+
+impl UploadRow {
+    /// The version that is written.
+    pub const VERSION: u8 = 1;
+
+    /// The bytes of the row.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut row = vec![Self::VERSION];
+        row.extend(codec::encode(self));
+        row
+    }
+
+    /// Reads a row of any version so far.
+    pub fn decode(row: &[u8]) -> Result<Self, RowError> {
+        match row.split_first().ok_or(RowError::Empty)? {
+            (1, body) => Ok(codec::decode(body, MAX_VALUE_BYTES)?),
+            (&found, _) => Err(RowError::Newer {
+                found,
+                known: Self::VERSION,
+            }),
+        }
+    }
+}
+
+/// How far an upload is, beside what was announced of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadProgress {
+    /// So many bytes are on disk for certain.
+    Receiving {
+        /// How many.
+        offset: u64,
+        /// When the last of them came.
+        at: Timestamp,
+    },
+    /// It became a video.
+    Published {
+        /// Which.
+        video: VideoId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl UploadProgress {
+    /// The version that is written.
+    pub const VERSION: u8 = 1;
+
+    /// The bytes of the row: version, time, and 8 bytes of an offset or 16 of a video's id.
+    pub fn encode(&self) -> Vec<u8> {
+        let (at, rest): (_, &[u8]) = match self {
+            Self::Receiving { offset, at } => (at, &offset.to_be_bytes()),
+            Self::Published { video, at } => (at, video.as_bytes()),
+        };
+        let mut row = vec![Self::VERSION];
+        row.extend(at.as_millis().to_be_bytes());
+        row.extend(rest);
+        row
+    }
+
+    /// Reads a row of any version so far.
+    pub fn decode(row: &[u8]) -> Result<Self, RowError> {
+        let body = match row.split_first().ok_or(RowError::Empty)? {
+            (1, body) => body,
+            (&found, _) => {
+                return Err(RowError::Newer {
+                    found,
+                    known: Self::VERSION,
+                });
+            }
+        };
+        let (at, rest) = body.split_first_chunk().ok_or(RowError::Length(row.len()))?;
+        let at = Timestamp::from_millis(u64::from_be_bytes(*at));
+        if let Ok(offset) = rest.try_into() {
+            let offset = u64::from_be_bytes(offset);
+            return Ok(Self::Receiving { offset, at });
+        }
+        let video = match rest.len() {
+            16 => VideoId::try_from(rest).map_err(|_| RowError::Id)?,
+            _ => return Err(RowError::Length(row.len())),
+        };
+        Ok(Self::Published { video, at })
     }
 }
 

@@ -3,14 +3,13 @@
 //! Pure: told what happened, it answers with [`Effect`]s, which the shell carries out. It never sees a disk, a clock or
 //! another room.
 //!
-//! Life of an added video: `begin_add` reserves its size in the owner's quota, then `finish_add` turns the reservation
-//! into a video or gives it back. So the sum of what is kept and what is being added never exceeds a quota.
+//! Life of an added video: `begin_add` takes the charge of an upload (`quota.rs`), then `finish_add` makes it the video's
+//! or gives it back. So the sum of what is kept and what is being added never exceeds a quota.
 //!
 //! Life of a friend's file (`fetches.rs`): wanted by a person or ahead of time → fetched at most once at a time → on disk,
 //! or not to be had for some seconds. A file that no record names any more is deleted, also if it arrives later.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{ContentHash, InfoHash, Nonce, PodId, Timestamp, VideoId};
@@ -19,6 +18,7 @@ use seedpod_protocol::records::{Record, Video};
 use super::fetches::{Fetches, Urgency};
 use super::folder::{MediaFolder, PictureKind};
 use super::messages::{Editor, LibraryError};
+use super::quota::{Charge, Quotas};
 use super::records::LocalVideo;
 use crate::catalog::messages::Change;
 
@@ -65,10 +65,10 @@ pub(super) enum Effect {
 }
 
 /// What is kept in memory of a video of this pod.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct LocalHead {
-    owner: Arc<str>,
-    bytes: u64,
+    /// Its owner, and the bytes of its files.
+    charge: Charge,
     thumbnail: Option<ContentHash>,
     preview: Option<ContentHash>,
     torrents: Vec<InfoHash>,
@@ -145,11 +145,10 @@ pub(super) enum Place {
 pub(super) struct Library {
     me: PodId,
     local: HashMap<VideoId, LocalHead>,
-    adding: HashMap<VideoId, (Arc<str>, u64)>,
+    adding: HashMap<VideoId, Charge>,
     /// How many changes of a video are under way.
     editing: HashMap<VideoId, usize>,
-    /// Bytes kept and being added, by owner.
-    usage: HashMap<Arc<str>, u64>,
+    quotas: Quotas,
     remote: HashMap<VideoId, RemoteVideo>,
     by_author: HashMap<PodId, BTreeSet<VideoId>>,
     /// This pod's torrents.
@@ -163,13 +162,17 @@ pub(super) struct Library {
 
 impl Library {
     /// A library that holds these videos and has heard nothing yet.
-    pub(super) fn new<'a>(me: PodId, local: impl IntoIterator<Item = (VideoId, &'a LocalVideo)>) -> Self {
+    pub(super) fn new<'a>(
+        me: PodId,
+        local: impl IntoIterator<Item = (VideoId, &'a LocalVideo)>,
+        quotas: Quotas,
+    ) -> Self {
         let mut library = Self {
             me,
             local: HashMap::new(),
             adding: HashMap::new(),
             editing: HashMap::new(),
-            usage: HashMap::new(),
+            quotas,
             remote: HashMap::new(),
             by_author: HashMap::new(),
             own_torrents: HashMap::new(),
@@ -178,14 +181,10 @@ impl Library {
             fetches: Fetches::default(),
         };
         for (id, video) in local {
-            library.keep(id, video);
+            let charge = library.quotas.charge(&video.video.owner, video.bytes());
+            library.keep(id, video, charge);
         }
         library
-    }
-
-    /// How many bytes a user keeps or is adding.
-    pub(super) fn usage(&self, owner: &str) -> u64 {
-        self.usage.get(owner).copied().unwrap_or(0)
     }
 
     /// How many videos this pod has, and how many bytes they take.
@@ -194,50 +193,49 @@ impl Library {
             self.local.len(),
             self.local
                 .values()
-                .fold(0, |sum, head| sum.saturating_add(head.bytes)),
+                .fold(0, |sum, head| sum.saturating_add(head.charge.bytes())),
         )
     }
 
-    /// Names a new video and reserves room for it; refuses one that the owner's quota does not hold.
+    /// Names a new video, whose bytes are paid for already.
+    /// The charge comes back with a refusal.
     pub(super) fn begin_add(
         &mut self,
-        owner: &str,
-        size: u64,
-        quota: Option<u64>,
+        charge: Charge,
         nonce: &Nonce,
-    ) -> Result<VideoId, LibraryError> {
+    ) -> Result<VideoId, (Charge, LibraryError)> {
         if self.adding.len() >= MAX_ADDING {
-            return Err(LibraryError::Busy);
-        }
-        let used = self.usage(owner);
-        if let Some(quota) = quota
-            && used.saturating_add(size) > quota
-        {
-            return Err(LibraryError::OverQuota { size, used, quota });
+            return Err((charge, LibraryError::Busy));
         }
         let id = VideoId::derive(&self.me, nonce);
         if self.local.contains_key(&id) || self.adding.contains_key(&id) {
-            return Err(LibraryError::Busy); // a nonce drawn twice: the next one will do
+            return Err((charge, LibraryError::Busy)); // a nonce drawn twice: the next one will do
         }
-        let owner = self.charge(owner, size);
-        self.adding.insert(id, (owner, size));
+        self.adding.insert(id, charge);
         Ok(id)
     }
 
-    /// Ends what `begin_add` began: with the video that was published, or with nothing.
-    pub(super) fn finish_add(&mut self, id: VideoId, published: Option<&LocalVideo>) {
-        if let Some((owner, size)) = self.adding.remove(&id) {
-            self.refund(&owner, size);
+    /// Ends what `begin_add` began: with the video that was published, or with nothing, and then the charge comes back.
+    pub(super) fn finish_add(&mut self, id: VideoId, published: Option<&LocalVideo>) -> Option<Charge> {
+        let charge = self.adding.remove(&id)?;
+        match published {
+            Some(video) => {
+                self.keep(id, video, charge);
+                None
+            }
+            None => Some(charge),
         }
-        if let Some(video) = published {
-            self.keep(id, video);
-        }
+    }
+
+    /// How many videos are being added.
+    pub(super) fn adding(&self) -> usize {
+        self.adding.len()
     }
 
     fn may_edit(&self, id: VideoId, editor: &Editor) -> Result<(), LibraryError> {
         let head = self.local.get(&id).ok_or(LibraryError::Unknown)?;
         match editor {
-            Editor::User(name) if **name != *head.owner => Err(LibraryError::NotYours),
+            Editor::User(name) if **name != **head.charge.owner() => Err(LibraryError::NotYours),
             _ => Ok(()),
         }
     }
@@ -264,8 +262,9 @@ impl Library {
         let mut files = written;
         if let (Some(video), Some(head)) = (published, self.local.get(&id)) {
             files.extend(pictures(id, head.thumbnail, head.preview));
-            self.forget(id);
-            self.keep(id, video);
+            if let Some(charge) = self.forget(id) {
+                self.keep(id, video, charge);
+            }
         }
         // Not `is_wanted`: another change of the same video may be waiting, but it writes its files after this.
         let named = self.local.get(&id).map(|head| (head.thumbnail, head.preview));
@@ -280,12 +279,12 @@ impl Library {
     /// A removal ended; returns which pictures and info dictionaries nobody names any more.
     pub(super) fn finish_removal(&mut self, id: VideoId, removed: bool) -> Vec<CachedFile> {
         self.end_edit(id);
-        let Some(head) = self.local.get(&id).filter(|_| removed).cloned() else {
+        let Some(head) = self.local.get(&id).filter(|_| removed) else {
             return Vec::new();
         };
-        self.forget(id);
         let infos = head.torrents.iter().map(|info_hash| CachedFile::Info(*info_hash));
         let mut files: Vec<CachedFile> = pictures(id, head.thumbnail, head.preview).chain(infos).collect();
+        self.forget(id);
         files.retain(|file| !self.is_wanted(file));
         files
     }
@@ -550,14 +549,13 @@ impl Library {
         }
     }
 
-    fn keep(&mut self, id: VideoId, row: &LocalVideo) {
-        let owner = self.charge(&row.video.owner, row.bytes());
+    fn keep(&mut self, id: VideoId, row: &LocalVideo, mut charge: Charge) {
+        charge.settle(row.bytes());
         let torrents: Vec<InfoHash> = row.video.files.iter().map(|file| file.info_hash).collect();
         self.own_torrents
             .extend(torrents.iter().map(|info_hash| (*info_hash, id)));
         let head = LocalHead {
-            owner,
-            bytes: row.bytes(),
+            charge,
             thumbnail: row.video.thumbnail.map(|picture| picture.hash),
             preview: row.video.preview.map(|picture| picture.hash),
             torrents,
@@ -565,32 +563,13 @@ impl Library {
         self.local.insert(id, head);
     }
 
-    fn forget(&mut self, id: VideoId) {
-        if let Some(head) = self.local.remove(&id) {
-            self.refund(&head.owner, head.bytes);
-            for info_hash in &head.torrents {
-                self.own_torrents.remove(info_hash);
-            }
+    /// Forgets a video and returns its charge.
+    fn forget(&mut self, id: VideoId) -> Option<Charge> {
+        let head = self.local.remove(&id)?;
+        for info_hash in &head.torrents {
+            self.own_torrents.remove(info_hash);
         }
-    }
-
-    fn charge(&mut self, owner: &str, bytes: u64) -> Arc<str> {
-        let owner = self
-            .usage
-            .get_key_value(owner)
-            .map_or_else(|| owner.into(), |(known, _)| Arc::clone(known));
-        let used = self.usage.entry(Arc::clone(&owner)).or_default();
-        *used = used.saturating_add(bytes);
-        owner
-    }
-
-    fn refund(&mut self, owner: &str, bytes: u64) {
-        if let Some(used) = self.usage.get_mut(owner) {
-            *used = used.saturating_sub(bytes);
-            if *used == 0 {
-                self.usage.remove(owner);
-            }
-        }
+        Some(head.charge)
     }
 }
 

@@ -20,10 +20,11 @@ use super::folder::{MediaFolder, PictureKind};
 use super::media::clips::{Clip, tools};
 use super::media::tool::MediaTools;
 use super::messages::*;
+use super::quota::Quotas;
 use super::records::LocalTorrent;
 use super::records::tests::{key, pod};
-use super::upload::{Received, UploadWriter};
-use super::{LibraryActor, LibraryMetrics, LibraryOptions};
+use super::upload::{Received, UploadError};
+use super::{LibraryActor, LibraryMetrics, LibraryOptions, Uploads};
 use crate::catalog::messages::{Admit, Changed, Expel, Publish, PublishError, Receive, Replay, Subscribe};
 use crate::catalog::{CatalogActor, CatalogMetrics};
 use crate::store::tables::{LOCAL_VIDEOS, TORRENTS};
@@ -105,9 +106,21 @@ struct Pod {
     id: PodId,
     data: Arc<TempDir>,
     folder: MediaFolder,
+    uploads: Uploads,
     store: Store,
     catalog: Addr<CatalogActor>,
     library: Addr<LibraryActor>,
+}
+
+/// Where uploads arrive in a data folder.
+fn open_uploads(store: &Store, folder: &MediaFolder) -> Uploads {
+    Uploads::open(
+        store.clone(),
+        folder.clone(),
+        Quotas::default(),
+        LibraryMetrics::default(),
+    )
+    .unwrap()
 }
 
 impl Pod {
@@ -143,15 +156,16 @@ impl Pod {
         .unwrap()
         .start();
         let folder = MediaFolder::open(data.path()).unwrap();
+        let uploads = open_uploads(&store, &folder);
         let options = LibraryOptions {
             pod: pod(number),
             store: store.clone(),
             folder: folder.clone(),
+            uploads: uploads.clone(),
             tools,
             max_duration: Some(3),
             publisher: catalog.clone().recipient(),
             fetcher: origin.start().recipient(),
-            metrics: LibraryMetrics::default(),
             lifeline: supervisor.lifeline("library"),
         };
         let library = LibraryActor::open(options).await.unwrap().start();
@@ -171,6 +185,7 @@ impl Pod {
             id: pod(number),
             data,
             folder,
+            uploads,
             store,
             catalog,
             library,
@@ -178,12 +193,17 @@ impl Pod {
     }
 
     async fn upload(&self, path: &Path) -> Received {
+        self.try_upload(path, None).await.unwrap()
+    }
+
+    async fn try_upload(&self, path: &Path, quota: Option<u64>) -> Result<Received, UploadError> {
         let bytes = std::fs::read(path).unwrap();
-        let mut writer = UploadWriter::create(&self.folder, Some(bytes.len() as u64), 1 << 30).unwrap();
+        let length = Some(bytes.len() as u64);
+        let mut writer = self.uploads.receive("ann", quota, length, 0, 1 << 30).await?;
         for chunk in bytes.chunks(10_000) {
-            writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+            writer.write(Bytes::copy_from_slice(chunk)).await?;
         }
-        writer.finish().await.unwrap()
+        writer.finish().await
     }
 
     async fn add(&self, path: &Path) -> Result<Verified<Record>, LibraryError> {
@@ -192,6 +212,10 @@ impl Pod {
     }
 
     async fn order(&self, path: &Path) -> AddVideo {
+        self.order_of(self.upload(path).await)
+    }
+
+    fn order_of(&self, upload: Received) -> AddVideo {
         AddVideo {
             owner: Owner {
                 username: "ann".to_owned(),
@@ -211,11 +235,10 @@ impl Pod {
                 download_enabled: true,
                 originally_published_at: None,
             },
-            upload: self.upload(path).await,
+            upload,
             file_name_hint: Some("../../walk.mp4".to_owned()),
             thumbnail: None,
             preview: None,
-            quota: None,
         }
     }
 
@@ -381,7 +404,8 @@ async fn what_is_refused_leaves_nothing_behind() {
     let sound = Clip::WebMSoundOnly.make(clips.path(), 1);
     let long = Clip::Mp4Fragmented.make(clips.path(), 4);
 
-    assert!(matches!(pod.add(&text).await, Err(LibraryError::Unsupported(_))));
+    let refused = pod.try_upload(&text, None).await;
+    assert!(matches!(refused, Err(UploadError::NoVideo)), "{refused:?}");
     assert!(matches!(pod.add(&sound).await, Err(LibraryError::Unsupported(_))));
     assert!(matches!(
         pod.add(&long).await,
@@ -403,11 +427,10 @@ async fn what_is_refused_leaves_nothing_behind() {
             ..
         })
     ));
-    let mut add = pod.order(&clip).await;
-    add.quota = Some(add.upload.size() - 1);
+    let size = std::fs::metadata(&clip).unwrap().len();
     assert!(matches!(
-        pod.library.send(add).await.unwrap(),
-        Err(LibraryError::OverQuota { used: 0, .. })
+        pod.try_upload(&clip, Some(size - 1)).await,
+        Err(UploadError::OverQuota(over)) if over.used == 0
     ));
 
     until(|| pod.files().is_empty()).await;
@@ -438,11 +461,11 @@ async fn a_refused_publication_leaves_nothing_behind() {
         pod: pod.id,
         store: pod.store.clone(),
         folder: pod.folder.clone(),
+        uploads: pod.uploads.clone(),
         tools: MediaTools::none(),
         max_duration: None,
         publisher: Refusing.start().recipient(),
         fetcher: Origin::default().start().recipient(),
-        metrics: LibraryMetrics::default(),
         lifeline: Supervisor::new(SuperviseMetrics::default()).lifeline("library"),
     };
     pod.library = LibraryActor::open(options).await.unwrap().start();
@@ -460,22 +483,23 @@ async fn two_uploads_at_once_share_one_quota() {
     let clips = tempfile::tempdir().unwrap();
     let pod = Pod::start(1).await;
     let clip = Clip::Mp4MoovFirst.make(clips.path(), 1);
-    let (mut first, mut second) = (pod.order(&clip).await, pod.order(&clip).await);
-    let size = first.upload.size();
-    first.quota = Some(2 * size - 1);
-    second.quota = first.quota;
-    let (first, second) = tokio::join!(pod.library.send(first), pod.library.send(second));
-    let outcomes = [first.unwrap(), second.unwrap()];
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let size = std::fs::metadata(&clip).unwrap().len();
+    let quota = Some(2 * size - 1);
+    let (first, second) = tokio::join!(pod.try_upload(&clip, quota), pod.try_upload(&clip, quota));
+    let outcomes = [first, second];
     assert!(
         outcomes
             .iter()
-            .any(|outcome| matches!(outcome, Err(LibraryError::OverQuota { used, .. }) if *used == size))
+            .any(|outcome| matches!(outcome, Err(UploadError::OverQuota(_))))
     );
+    let taken: Vec<Received> = outcomes.into_iter().flatten().collect();
+    assert!(taken.len() <= 1, "two fit where one does");
+    drop(taken);
+    let first = pod.try_upload(&clip, quota).await.unwrap();
+    pod.library.send(pod.order_of(first)).await.unwrap().unwrap();
     assert_eq!(pod.usage().await, size);
-    let mut exact = pod.order(&clip).await;
-    exact.quota = Some(2 * size);
-    pod.library.send(exact).await.unwrap().unwrap();
+    let exact = pod.try_upload(&clip, Some(2 * size)).await.unwrap();
+    pod.library.send(pod.order_of(exact)).await.unwrap().unwrap();
     assert_eq!(pod.usage().await, 2 * size);
 }
 
@@ -668,12 +692,12 @@ async fn a_start_sweeps_what_an_interrupted_run_left() {
     let options = LibraryOptions {
         pod: first.id,
         store: first.store.clone(),
+        uploads: open_uploads(&first.store, &folder),
         folder,
         tools: MediaTools::none(),
         max_duration: None,
         publisher: first.catalog.clone().recipient(),
         fetcher: Origin::default().start().recipient(),
-        metrics: LibraryMetrics::default(),
         lifeline: Supervisor::new(SuperviseMetrics::default()).lifeline("library"),
     };
     let library = LibraryActor::open(options).await.unwrap().start();

@@ -2,24 +2,46 @@
 //!
 //! ```text
 //! request task ──(queue of 8 chunks)──▶ one blocking thread: write, hash ──▶ fsync ──▶ Received
+//!                                          └──▶ another, now and then: fdatasync of what was written so far
 //! ```
 //!
+//! The second thread is why the last byte is soon followed by an answer: when it comes, little is left to be synced.
+//!
 //! Invariants: whoever drops the writer, the future of [`UploadWriter::finish`] or the [`Received`] file deletes the
-//! temporary file; not a byte above the limit is written; a full disk is told apart from a broken one.
+//! temporary file (one that may be resumed stays, with all that arrived); not a byte above the limit or the quota is
+//! written; a full disk is told apart from a broken one.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use seedpod_protocol::metainfo::{PieceHasher, Pieces, piece_length_for};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::folder::{MediaFolder, TemporaryFile};
+use super::media::Container;
+use super::metrics::LibraryMetrics;
+use super::quota::{Charge, OverQuota};
+use super::resumable::Claim;
+use crate::disk;
+use crate::store::StoreError;
 
 /// How many chunks wait for the disk; a full queue makes the sender wait, and through it the network.
 pub const QUEUE: usize = 8;
+
+/// How many bytes are written before they are synced in the background.
+const SYNC_EVERY: u64 = 32 << 20;
+
+/// How many bytes may wait for a sync; a disk that is slower makes the sender wait.
+const MAX_UNSYNCED: u64 = 128 << 20;
+
+/// How much is read at once of a file that is hashed again.
+const REHASH_BUFFER: usize = 1 << 20;
 
 /// Why an upload ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,22 +55,41 @@ pub enum UploadError {
     /// There was nothing in it.
     #[error("the upload is empty")]
     Empty,
+    /// Its first bytes are those of no video that browsers play.
+    #[error("the file is neither MP4, WebM nor Ogg")]
+    NoVideo,
+    /// Its owner's quota does not hold it.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// The disk is full.
     #[error("there is no room left on the disk")]
     DiskFull,
     /// The disk failed otherwise.
     #[error("cannot store the upload: {0}")]
     Disk(Arc<io::Error>),
-    /// The writing thread is gone: the pod is stopping.
+    /// What is known of the upload could not be stored.
+    #[error("cannot note how far the upload is: {0}")]
+    Store(Arc<StoreError>),
+    /// The writing thread is gone: the pod is stopping. Or somebody else goes on with the same upload.
     #[error("the upload was interrupted")]
     Interrupted,
 }
 
 impl From<io::Error> for UploadError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
-            _ => Self::Disk(Arc::new(error)),
+        if disk::is_full(&error) {
+            Self::DiskFull
+        } else {
+            Self::Disk(Arc::new(error))
+        }
+    }
+}
+
+impl From<StoreError> for UploadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::DiskFull,
+            other => Self::Store(Arc::new(other)),
         }
     }
 }
@@ -61,6 +102,10 @@ pub struct Received {
     pub(super) size: u64,
     pub(super) piece_length: u32,
     pub(super) pieces: Pieces,
+    /// Who pays for its bytes; taken when the video is added.
+    pub(super) charge: Option<Charge>,
+    /// The resumable upload that it was; forgotten with it unless it became a video.
+    pub(super) claim: Option<Claim>,
 }
 
 impl Received {
@@ -87,6 +132,7 @@ impl Received {
 
 enum Order {
     Write(Bytes),
+    Pause(oneshot::Sender<Result<u64, UploadError>>),
     Finish(oneshot::Sender<Result<Received, UploadError>>),
 }
 
@@ -97,34 +143,70 @@ pub struct UploadWriter {
     failure: Arc<OnceLock<UploadError>>,
     written: u64,
     limit: u64,
+    /// Grows with what is written; an upload that may be resumed was paid for when it began.
+    charge: Option<Charge>,
+    /// The first bytes of the file, until they tell what it is.
+    start: Vec<u8>,
+    taken_over: CancellationToken,
+    metrics: LibraryMetrics,
 }
 
 impl UploadWriter {
-    /// Begins an upload of an announced length (a hint that sets the piece length) and of at most `limit` bytes.
+    /// Begins an upload of an announced length (a hint that sets the piece length) and of at most `limit` bytes, paid by
+    /// `charge`. Room on the disk for what is announced is there when this answers.
     ///
-    /// Must be called on a tokio runtime. Fails at once if more is announced than allowed; a disk that fails is noticed
-    /// by a later [`write`](Self::write) or by [`finish`](Self::finish).
-    pub fn create(folder: &MediaFolder, announced: Option<u64>, limit: u64) -> Result<Self, UploadError> {
+    /// # Errors
+    /// When more is announced than allowed or than there is room for.
+    pub async fn create(
+        folder: &MediaFolder,
+        charge: Charge,
+        announced: Option<u64>,
+        limit: u64,
+    ) -> Result<Self, UploadError> {
         if announced.is_some_and(|announced| announced > limit) {
             return Err(UploadError::TooLarge { limit });
         }
-        let (orders, queue) = mpsc::channel(QUEUE);
+        let folder = folder.clone();
+        let sink = blocking(move || {
+            let (file, temporary) = folder.create_temporary()?;
+            Sink::new(&folder, file, temporary, announced)
+        })
+        .await?;
+        Ok(Self {
+            charge: Some(charge),
+            ..Self::over(sink, limit, None)
+        })
+    }
+
+    /// Counts what becomes of it.
+    pub(super) fn counted(self, metrics: LibraryMetrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Goes on where a sink is. With a claim the sink is given back to it in the end, and the file stays.
+    pub(super) fn over(sink: Sink, limit: u64, claim: Option<Claim>) -> Self {
+        let (orders, mut queue) = mpsc::channel(QUEUE);
         let failure = Arc::new(OnceLock::new());
-        let (folder, noted) = (folder.clone(), Arc::clone(&failure));
+        let noted = Arc::clone(&failure);
+        let written = sink.length();
+        let taken_over = claim.as_ref().map(Claim::taken_over).unwrap_or_default();
         tokio::task::spawn_blocking(move || {
-            let mut queue = queue;
-            if let Err(error) = receive(&folder, piece_length_for(announced), &mut queue) {
+            if let Err(error) = receive(sink, &mut queue, claim) {
                 noted.set(error).ok();
             }
             // Only now is the queue closed: whoever finds it closed finds the reason too.
             drop(queue);
         });
-        Ok(Self {
+        Self {
             orders,
             failure,
-            written: 0,
+            written,
             limit,
-        })
+            charge: None,
+            start: Vec::new(),
+            taken_over,
+            metrics: LibraryMetrics::default(),
+        }
     }
 
     /// How many bytes were taken so far.
@@ -132,12 +214,35 @@ impl UploadWriter {
         self.written
     }
 
+    /// Is cancelled when somebody else wants to go on with the same upload: a client that lost its connection is back
+    /// before we noticed that it was gone.
+    pub fn taken_over(&self) -> CancellationToken {
+        self.taken_over.clone()
+    }
+
     /// Takes the next bytes; waits while the disk is behind.
+    ///
+    /// # Errors
+    /// When they are too many, are no video's, or the disk refuses.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), UploadError> {
+        let length = bytes.len() as u64;
+        let taken = self.take(bytes).await;
+        match &taken {
+            Ok(()) => _ = self.metrics.received_bytes.inc_by(length),
+            Err(error) => self.metrics.refused(error),
+        }
+        taken
+    }
+
+    async fn take(&mut self, bytes: Bytes) -> Result<(), UploadError> {
         let written = self.written.saturating_add(bytes.len() as u64);
         if written > self.limit {
             return Err(UploadError::TooLarge { limit: self.limit });
         }
+        if let Some(charge) = self.charge.as_mut().filter(|charge| written > charge.bytes()) {
+            charge.resize(written)?;
+        }
+        self.look_at_start(&bytes)?;
         self.orders
             .send(Order::Write(bytes))
             .await
@@ -146,14 +251,51 @@ impl UploadWriter {
         Ok(())
     }
 
+    /// Refuses a file that shows by its first bytes that it is no video.
+    fn look_at_start(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        let seen = self.start.len();
+        if seen < Container::SNIFFED && self.written == seen as u64 {
+            let missing = (Container::SNIFFED - seen).min(bytes.len());
+            self.start.extend_from_slice(&bytes[..missing]);
+            if self.start.len() == Container::SNIFFED && Container::sniff(&self.start).is_none() {
+                return Err(UploadError::NoVideo);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops for now; answers with how many bytes of the whole are on disk for certain.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was answered before stays true.
+    pub async fn pause(self) -> Result<u64, UploadError> {
+        self.ask(Order::Pause).await
+    }
+
     /// Ends the upload; answers when all of it is on disk.
-    pub async fn finish(self) -> Result<Received, UploadError> {
+    ///
+    /// # Errors
+    /// When there was nothing in it or the disk refuses.
+    pub async fn finish(mut self) -> Result<Received, UploadError> {
+        let charge = self.charge.take();
+        let mut received = self.ask(Order::Finish).await?;
+        if let Some(mut charge) = charge {
+            charge.settle(received.size);
+            received.charge = Some(charge);
+        }
+        Ok(received)
+    }
+
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, UploadError>>) -> Order,
+    ) -> Result<T, UploadError> {
         let (answer, answered) = oneshot::channel();
-        self.orders
-            .send(Order::Finish(answer))
-            .await
-            .map_err(|_| self.why())?;
-        answered.await.unwrap_or_else(|_| Err(self.why()))
+        let answered = match self.orders.send(order(answer)).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(self.why())),
+            Err(_) => Err(self.why()),
+        };
+        answered.inspect_err(|error| self.metrics.refused(error))
     }
 
     fn why(&self) -> UploadError {
@@ -161,43 +303,192 @@ impl UploadWriter {
     }
 }
 
+/// A file that grows, with the hashes of what is in it.
+#[derive(Debug)]
+pub(super) struct Sink {
+    folder: MediaFolder,
+    file: Arc<File>,
+    temporary: TemporaryFile,
+    piece_length: u32,
+    hasher: PieceHasher,
+    /// Up to where there is room for certain.
+    allocated: u64,
+    /// How many bytes were written since the last sync began.
+    unsynced: u64,
+    sync: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Sink {
+    /// An empty file with room for what is announced. Blocks.
+    pub(super) fn new(
+        folder: &MediaFolder,
+        file: File,
+        temporary: TemporaryFile,
+        announced: Option<u64>,
+    ) -> Result<Self, UploadError> {
+        let allocated = announced.unwrap_or(0);
+        folder.allocate(&file, 0, allocated)?;
+        let piece_length = piece_length_for(announced);
+        Ok(Self {
+            folder: folder.clone(),
+            file: Arc::new(file),
+            temporary,
+            piece_length,
+            hasher: PieceHasher::new(piece_length),
+            allocated,
+            unsynced: 0,
+            sync: None,
+        })
+    }
+
+    /// A file of which `offset` bytes are on disk for certain: what is behind them is cut off, they are hashed again, and
+    /// there is room for the rest of `length`. Blocks for as long as reading takes.
+    pub(super) fn reopen(
+        folder: &MediaFolder,
+        mut file: File,
+        temporary: TemporaryFile,
+        offset: u64,
+        length: u64,
+    ) -> Result<Self, UploadError> {
+        file.set_len(offset)?;
+        folder.allocate(&file, offset, length.saturating_sub(offset))?;
+        let piece_length = piece_length_for(Some(length));
+        let mut hasher = PieceHasher::new(piece_length);
+        let mut buffer = vec![0; REHASH_BUFFER];
+        file.seek(SeekFrom::Start(0))?;
+        while hasher.length() < offset {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            hasher.update(&buffer[..read]);
+        }
+        Ok(Self {
+            folder: folder.clone(),
+            file: Arc::new(file),
+            temporary,
+            piece_length,
+            hasher,
+            allocated: length,
+            unsynced: 0,
+            sync: None,
+        })
+    }
+
+    /// How many bytes are in it.
+    pub(super) fn length(&self) -> u64 {
+        self.hasher.length()
+    }
+
+    /// The file stays when this is dropped.
+    pub(super) fn keep_file(&mut self) {
+        self.temporary.keep(true);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        if self.length().saturating_add(bytes.len() as u64) > self.allocated {
+            self.folder.check_room(bytes.len() as u64)?;
+        }
+        (&*self.file).write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNC_EVERY {
+            self.sync_meanwhile()?;
+        }
+        Ok(())
+    }
+
+    /// Has what is written so far synced while more arrives.
+    fn sync_meanwhile(&mut self) -> Result<(), UploadError> {
+        let running = self.sync.as_ref().is_some_and(|sync| !sync.is_finished());
+        if running && self.unsynced < MAX_UNSYNCED {
+            return Ok(());
+        }
+        self.await_sync()?;
+        let file = Arc::clone(&self.file);
+        self.sync = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+        self.unsynced = 0;
+        Ok(())
+    }
+
+    /// A sync that failed is never tried again: the system may have dropped what it could not write.
+    fn await_sync(&mut self) -> Result<(), UploadError> {
+        match self.sync.take() {
+            Some(sync) => Ok(Handle::current()
+                .block_on(sync)
+                .unwrap_or_else(|error| Err(io::Error::other(error)))?),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything written so far is on disk when this answers.
+    pub(super) fn sync(&mut self) -> Result<(), UploadError> {
+        self.await_sync()?;
+        self.file.sync_data()?;
+        self.unsynced = 0;
+        Ok(())
+    }
+
+    /// The file as it is, whole and on disk; room that it does not need is given back.
+    pub(super) fn finish(mut self, claim: Option<Claim>) -> Result<Received, UploadError> {
+        let size = self.length();
+        if size == 0 {
+            return Err(UploadError::Empty);
+        }
+        self.await_sync()?;
+        if self.allocated > size {
+            self.file.set_len(size)?;
+        }
+        self.file.sync_all()?;
+        self.temporary.keep(false);
+        Ok(Received {
+            file: self.temporary,
+            size,
+            piece_length: self.piece_length,
+            pieces: self.hasher.finish(),
+            charge: None,
+            claim,
+        })
+    }
+}
+
 /// The blocking side: ends when the upload does, however that is.
 fn receive(
-    folder: &MediaFolder,
-    piece_length: u32,
+    mut sink: Sink,
     queue: &mut mpsc::Receiver<Order>,
+    claim: Option<Claim>,
 ) -> Result<(), UploadError> {
-    let (mut file, temporary) = folder.create_temporary()?;
-    let mut hasher = PieceHasher::new(piece_length);
     while let Some(order) = queue.blocking_recv() {
         match order {
-            Order::Write(bytes) => {
-                folder.check_room(bytes.len())?;
-                file.write_all(&bytes)?;
-                hasher.update(&bytes);
+            Order::Write(bytes) => sink.write(&bytes)?,
+            Order::Pause(answer) => {
+                let saved = match claim {
+                    Some(claim) => claim.give_back(sink),
+                    None => Err(UploadError::Interrupted),
+                };
+                answer.send(saved).ok();
+                return Ok(());
             }
             Order::Finish(answer) => {
-                let size = hasher.length();
-                let received = close(&file, size).map(|()| Received {
-                    file: temporary,
-                    size,
-                    piece_length,
-                    pieces: hasher.finish(),
-                });
                 // Nobody waits any more: the file is deleted with the answer.
-                answer.send(received).ok();
+                answer.send(sink.finish(claim)).ok();
                 return Ok(());
             }
         }
     }
-    Ok(())
+    match claim {
+        // The connection broke: what arrived is not sent again.
+        Some(claim) => claim.give_back(sink).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
-fn close(file: &File, size: u64) -> Result<(), UploadError> {
-    if size == 0 {
-        return Err(UploadError::Empty);
-    }
-    Ok(file.sync_all()?)
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
+) -> Result<T, UploadError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error).into()))
 }
 
 #[cfg(test)]
@@ -207,11 +498,23 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::library::quota::Quotas;
+
+    async fn create(
+        folder: &MediaFolder,
+        announced: Option<u64>,
+        limit: u64,
+    ) -> Result<UploadWriter, UploadError> {
+        let charge = Quotas::default().reserve("ann", None, 0).unwrap();
+        UploadWriter::create(folder, charge, announced, limit).await
+    }
 
     fn content(length: usize) -> Vec<u8> {
-        (0..length)
-            .map(|at| u8::try_from(at * 31 % 251).unwrap())
-            .collect()
+        let noise = (8..length).map(|at| u8::try_from(at * 31 % 251).unwrap());
+        let mut content = b"\0\0\0\x20ftyp".to_vec();
+        content.extend(noise);
+        content.truncate(length);
+        content
     }
 
     fn leftovers(data: &Path) -> usize {
@@ -241,7 +544,7 @@ mod tests {
             (Some(300_001), 16_384),
             (Some(5), 299_999),
         ] {
-            let mut writer = UploadWriter::create(&folder, announced, 300_001).unwrap();
+            let mut writer = create(&folder, announced, 300_001).await.unwrap();
             for part in content.chunks(chunk) {
                 writer.write(Bytes::copy_from_slice(part)).await.unwrap();
             }
@@ -260,7 +563,7 @@ mod tests {
     async fn an_upload_that_is_given_up_leaves_nothing() {
         let data = tempfile::tempdir().unwrap();
         let folder = MediaFolder::open(data.path()).unwrap();
-        let mut writer = UploadWriter::create(&folder, None, 1000).unwrap();
+        let mut writer = create(&folder, None, 1000).await.unwrap();
         writer.write(Bytes::from_static(b"some")).await.unwrap();
         until(|| leftovers(data.path()) == 1).await;
         drop(writer);
@@ -272,10 +575,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let folder = MediaFolder::open(data.path()).unwrap();
         assert!(matches!(
-            UploadWriter::create(&folder, Some(11), 10),
+            create(&folder, Some(11), 10).await,
             Err(UploadError::TooLarge { limit: 10 })
         ));
-        let mut writer = UploadWriter::create(&folder, None, 10).unwrap();
+        let mut writer = create(&folder, None, 10).await.unwrap();
         writer.write(Bytes::from_static(b"ten bytes.")).await.unwrap();
         let error = writer.write(Bytes::from_static(b"!")).await.unwrap_err();
         assert!(matches!(error, UploadError::TooLarge { limit: 10 }), "{error}");
@@ -287,7 +590,7 @@ mod tests {
     async fn an_empty_upload_is_refused() {
         let data = tempfile::tempdir().unwrap();
         let folder = MediaFolder::open(data.path()).unwrap();
-        let writer = UploadWriter::create(&folder, None, 10).unwrap();
+        let writer = create(&folder, None, 10).await.unwrap();
         assert!(matches!(writer.finish().await, Err(UploadError::Empty)));
         until(|| leftovers(data.path()) == 0).await;
     }
@@ -297,9 +600,75 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let folder = MediaFolder::open(data.path()).unwrap();
         std::fs::remove_dir(data.path().join("tmp")).unwrap();
-        let writer = UploadWriter::create(&folder, None, 10).unwrap();
-        assert!(matches!(writer.finish().await, Err(UploadError::Disk(_))));
+        assert!(matches!(
+            create(&folder, None, 10).await,
+            Err(UploadError::Disk(_))
+        ));
         let full = io::Error::from(io::ErrorKind::StorageFull);
         assert!(matches!(UploadError::from(full), UploadError::DiskFull));
+    }
+
+    #[tokio::test]
+    async fn what_begins_like_no_video_is_refused_at_once() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = MediaFolder::open(data.path()).unwrap();
+        for chunk in [1, 5, 12, 40] {
+            let mut writer = create(&folder, None, 1000).await.unwrap();
+            let mut refused = None;
+            for part in b"<!doctype html><title>no video</title>".chunks(chunk) {
+                if let Err(error) = writer.write(Bytes::copy_from_slice(part)).await {
+                    refused = Some((error, writer.written()));
+                    break;
+                }
+            }
+            let (error, written) = refused.unwrap();
+            assert!(matches!(error, UploadError::NoVideo), "{error}");
+            assert!(written < 12, "{written} bytes were taken in chunks of {chunk}");
+        }
+        until(|| leftovers(data.path()) == 0).await;
+    }
+
+    #[tokio::test]
+    async fn a_quota_ends_an_upload_of_unknown_length_at_its_last_byte() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = MediaFolder::open(data.path()).unwrap();
+        let quotas = Quotas::default();
+        let charge = quotas.reserve("ann", Some(100), 0).unwrap();
+        let mut writer = UploadWriter::create(&folder, charge, None, 1000).await.unwrap();
+        writer.write(content(100).into()).await.unwrap();
+        let error = writer.write(Bytes::from_static(b"!")).await.unwrap_err();
+        assert!(
+            matches!(error, UploadError::OverQuota(over) if over.size == 101),
+            "{error}"
+        );
+        let received = writer.finish().await.unwrap();
+        assert_eq!((received.size, quotas.used("ann")), (100, 100));
+        drop(received);
+        assert_eq!(quotas.used("ann"), 0);
+        until(|| leftovers(data.path()) == 0).await;
+    }
+
+    #[tokio::test]
+    async fn more_than_the_disk_holds_is_refused_before_the_first_byte() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = MediaFolder::open(data.path()).unwrap();
+        let room = disk::available(data.path()).unwrap();
+        let refused = create(&folder, Some(room), u64::MAX).await;
+        assert!(matches!(refused, Err(UploadError::DiskFull)), "{refused:?}");
+        until(|| leftovers(data.path()) == 0).await;
+    }
+
+    #[tokio::test]
+    async fn room_that_was_promised_and_not_needed_is_given_back() {
+        use std::os::unix::fs::MetadataExt;
+
+        let data = tempfile::tempdir().unwrap();
+        let folder = MediaFolder::open(data.path()).unwrap();
+        let mut writer = create(&folder, Some(8 << 20), 8 << 20).await.unwrap();
+        writer.write(content(100_000).into()).await.unwrap();
+        let received = writer.finish().await.unwrap();
+        let file = std::fs::metadata(received.path()).unwrap();
+        assert_eq!(file.len(), 100_000);
+        assert!(file.blocks() * 512 < 1 << 20, "{} blocks", file.blocks());
     }
 }

@@ -82,19 +82,19 @@ impl Workshop {
         }
     }
 
-    /// Makes a video out of an upload and has it published.
+    /// Makes a video out of an upload and has it published, in one transaction with what goes `along`.
     pub(super) async fn add(
         self,
         id: VideoId,
         nonce: Nonce,
         add: AddVideo,
+        mut along: Transaction,
         now: Timestamp,
     ) -> Result<(LocalVideo, Verified<Record>), LibraryError> {
         let row = {
             let _slot = self.slots.acquire().await.map_err(|_| LibraryError::Stopping)?;
             self.make(id, nonce, add, now).await?
         };
-        let mut along = Transaction::new();
         along.put(LOCAL_VIDEOS, *id.as_bytes(), row.encode());
         for (rendition, file) in (0..).zip(&row.video.files) {
             along.put(
@@ -133,7 +133,6 @@ impl Workshop {
             file_name_hint,
             thumbnail,
             preview,
-            quota: _,
         } = add;
         let probe = media::probe(upload.path(), &self.tools).await?;
         let seconds = probe.duration();

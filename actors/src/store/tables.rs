@@ -62,6 +62,10 @@ pub const VIEWS: Table = Table::new(9, "views");
 /// for a dislike. Owner: `audience`.
 pub const RATINGS: Table = Table::new(10, "ratings");
 
+/// Uploads that may be resumed. Key: upload id (16 bytes) ‖ 0 for what was announced, ‖ 1 for how far it is. Value: version and
+/// the rest. Owner: `library`.
+pub const UPLOADS: Table = Table::new(11, "uploads");
+
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
     META,
@@ -74,6 +78,7 @@ pub const ALL: &[Table] = &[
     CHANNEL_HANDLES,
     VIEWS,
     RATINGS,
+    UPLOADS,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first

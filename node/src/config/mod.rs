@@ -161,6 +161,8 @@ pub struct Root {
     pub username: String,
     /// The password; one is drawn and printed once when there is none.
     pub password: Option<Secret>,
+    /// How many bytes of video it may keep.
+    pub video_quota: Limit<Size>,
 }
 
 /// How the pod presents itself.

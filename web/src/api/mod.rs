@@ -6,7 +6,9 @@ mod events;
 mod fields;
 mod oauth;
 mod pods;
+mod resumable;
 mod server;
+mod tus;
 mod upload;
 mod users;
 mod videos;
@@ -21,6 +23,7 @@ use warp::{Filter, Reply};
 pub(crate) use channels::find as find_channel;
 pub(crate) use fields::{Fields, Pictures};
 pub(crate) use pods::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
+pub(crate) use tus::greet as greet_tus;
 pub(crate) use upload::receive;
 pub(crate) use videos::{parse_key, remove, update};
 
@@ -38,6 +41,10 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(channels::routes(site))
         .unify()
         .or(audience::routes(site))
+        .unify()
+        .or(resumable::routes(site))
+        .unify()
+        .or(tus::routes(site))
         .unify()
         .or(videos::routes(site))
         .unify()
@@ -70,7 +77,9 @@ pub(crate) fn read() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 
 /// The bytes of a request as they arrive.
 pub(crate) fn body() -> impl Filter<Extract = (BodyStream,), Error = Rejection> + Copy {
-    warp::body::stream().map(BodyStream::of)
+    warp::header::headers_cloned()
+        .and(warp::body::stream())
+        .map(|headers, body| BodyStream::of(body).asked(&headers))
 }
 
 /// 200 with a JSON body.

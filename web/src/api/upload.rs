@@ -4,15 +4,17 @@
 //! Whatever goes wrong at any point drops the library's writer, and with it every byte.
 
 use bytes::Bytes;
-use seedpod_actors::library::messages::{AddVideo, Owner, UsageOf};
-use seedpod_actors::library::upload::{Received, UploadWriter};
+use seedpod_actors::library::messages::{AddVideo, Owner};
+use seedpod_actors::library::upload::Received;
 use seedpod_actors::search::messages::{
     ChannelEntry, ChannelKey, GetChannel, GetVideo, VideoEntry, VideoKey,
 };
 use seedpod_protocol::ids::{ChannelId, VideoId};
+use serde_json::json;
 use std::sync::Arc;
+use warp::reply::Response;
 
-use super::{Fields, Pictures};
+use super::{Fields, Pictures, json as json_answer};
 use crate::body::{BodyStream, announced_length};
 use crate::error::ApiError;
 use crate::multipart::{Multipart, Part};
@@ -23,8 +25,10 @@ use crate::visit::{Caller, Visit};
 
 /// What a form may hold beside the file, in bytes: pictures, and texts.
 const BESIDE: u64 = 16 * 1024 * 1024;
+/// What a form without a video may hold, in bytes.
+const MAX_FORM: u64 = 10 * 1024 * 1024;
 /// Largest picture, in bytes.
-pub(super) const MAX_PICTURE: usize = 4 * 1024 * 1024;
+const MAX_PICTURE: usize = 4 * 1024 * 1024;
 /// Ends of file names that may be videos which browsers play.
 const EXTENSIONS: [&str; 5] = ["mp4", "m4v", "webm", "ogv", "ogg"];
 
@@ -35,12 +39,16 @@ pub(crate) async fn receive(
     body: BodyStream,
     from_page: bool,
 ) -> Result<Arc<VideoEntry>, ApiError> {
-    let max = visit.site.options().max_upload.unwrap_or(u64::MAX / 2);
+    let max = max_upload(visit);
     let announced = announced_length(&visit.headers);
-    if announced.is_some_and(|length| length > max.saturating_add(BESIDE)) {
-        return Err(ApiError::TooLarge(format!(
-            "the video is larger than the {max} bytes that this pod takes"
-        )));
+    if let Some(announced) = announced {
+        if announced > max.saturating_add(BESIDE) {
+            return Err(too_large(max));
+        }
+        // Before a byte of the body is asked for; whatever fits now may not fit when it comes, and is refused then.
+        let (user, at_least) = (&caller.user, announced.saturating_sub(BESIDE));
+        let uploads = &visit.site.rooms().uploads;
+        uploads.check(&user.username, user.video_quota, announced, at_least)?;
     }
     let mut form = Multipart::new(&visit.headers, body, max.saturating_add(BESIDE))?;
     let mut fields = Query::default();
@@ -60,8 +68,7 @@ pub(crate) async fn receive(
             "videofile" if upload.is_some() => return Err(ApiError::field("videofile", "is there twice")),
             "videofile" => {
                 Fields::read(&fields)?;
-                check_quota(visit, caller, announced).await?;
-                upload = Some(file(visit, part, announced, max).await?);
+                upload = Some(file(visit, caller, part, announced, max).await?);
             }
             "thumbnailfile" => pictures.thumbnail = picture(part).await?,
             "previewfile" => pictures.preview = picture(part).await?,
@@ -82,7 +89,6 @@ pub(crate) async fn receive(
     )
     .await?;
 
-    let rooms = visit.site.rooms();
     let add = AddVideo {
         owner: Owner {
             username: caller.user.username.clone(),
@@ -93,39 +99,40 @@ pub(crate) async fn receive(
         file_name_hint,
         thumbnail: pictures.thumbnail,
         preview: pictures.preview,
-        quota: caller.user.video_quota,
     };
-    let record = ask_work(&rooms.library, add).await??;
+    publish(visit, add).await
+}
+
+/// Has a whole upload published, and finds it in the lists.
+pub(super) async fn publish(visit: &Visit, add: AddVideo) -> Result<Arc<VideoEntry>, ApiError> {
+    let record = ask_work(&visit.site.rooms().library, add).await??;
     let id = VideoId::try_from(record.header().object).map_err(|error| ApiError::internal(&error))?;
-    ask(&rooms.search, GetVideo(VideoKey::Id(id)))
+    listed(visit, id).await
+}
+
+/// A video that was published just now, as the lists show it.
+pub(super) async fn listed(visit: &Visit, id: VideoId) -> Result<Arc<VideoEntry>, ApiError> {
+    ask(&visit.site.rooms().search, GetVideo(VideoKey::Id(id)))
         .await?
         .ok_or(ApiError::Unavailable)
 }
 
-/// Refuses early what cannot fit; the library decides again when it knows the size.
-async fn check_quota(visit: &Visit, caller: &Caller, announced: Option<u64>) -> Result<(), ApiError> {
-    let (Some(quota), Some(announced)) = (caller.user.video_quota, announced) else {
-        return Ok(());
-    };
-    let used = ask(
-        &visit.site.rooms().library,
-        UsageOf {
-            username: caller.user.username.clone(),
-        },
-    )
-    .await?;
-    // The form around the file counts for nothing, so a little more than the quota may still fit.
-    if used.saturating_add(announced) > quota.saturating_add(BESIDE) {
-        return Err(ApiError::TooLarge(format!(
-            "the video does not fit the quota of {quota} bytes, of which {used} are used"
-        )));
-    }
-    Ok(())
+/// The largest video that is taken, in bytes.
+pub(super) fn max_upload(visit: &Visit) -> u64 {
+    visit.site.options().max_upload.unwrap_or(u64::MAX / 2)
+}
+
+/// The refusal of a larger one.
+pub(super) fn too_large(max: u64) -> ApiError {
+    ApiError::TooLarge(format!(
+        "the video is larger than the {max} bytes that this pod takes"
+    ))
 }
 
 /// Writes the file to the disk.
 async fn file(
     visit: &Visit,
+    caller: &Caller,
     mut part: Part,
     announced: Option<u64>,
     max: u64,
@@ -135,11 +142,12 @@ async fn file(
         .map(str::to_owned)
         .filter(|name| !name.is_empty());
     check_kind(file_name.as_deref(), part.content_type())?;
-    let mut writer = UploadWriter::create(
-        &visit.site.rooms().media,
-        announced.map(|length| length.min(max)),
-        max,
-    )?;
+    let announced = announced.map(|length| length.min(max));
+    let at_least = announced.unwrap_or(0).saturating_sub(BESIDE);
+    let (user, uploads) = (&caller.user, &visit.site.rooms().uploads);
+    let mut writer = uploads
+        .receive(&user.username, user.video_quota, announced, at_least, max)
+        .await?;
     while let Some(bytes) = part.chunk().await? {
         writer.write(bytes).await?;
     }
@@ -147,7 +155,7 @@ async fn file(
 }
 
 /// Refuses what says of itself that it is no video browsers play. What it really is, its bytes tell later.
-fn check_kind(file_name: Option<&str>, content_type: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check_kind(file_name: Option<&str>, content_type: Option<&str>) -> Result<(), ApiError> {
     let extension = file_name
         .and_then(|name| name.rsplit_once('.'))
         .map(|(_, extension)| extension.to_ascii_lowercase());
@@ -171,8 +179,37 @@ fn check_kind(file_name: Option<&str>, content_type: Option<&str>) -> Result<(),
     )))
 }
 
+/// Reads a form without a video: texts and two pictures.
+pub(super) async fn small_form(
+    visit: &Visit,
+    body: BodyStream,
+    pictures: &mut Pictures,
+) -> Result<Query, ApiError> {
+    let mut form = Multipart::new(&visit.headers, body, MAX_FORM)?;
+    let mut query = Query::default();
+    while let Some(part) = form.next_part().await? {
+        match (part.name(), part.file_name().is_some()) {
+            ("thumbnailfile", true) => pictures.thumbnail = picture(part).await?,
+            ("previewfile", true) => pictures.preview = picture(part).await?,
+            (_, true) => {}
+            (name, false) => {
+                let name = name.to_owned();
+                query.push(name, part.text().await?)?;
+            }
+        }
+    }
+    Ok(query)
+}
+
+/// What an upload is answered with once it is a video.
+pub(super) fn video_answer(entry: &VideoEntry) -> Response {
+    json_answer(
+        &json!({ "video": { "id": entry.number, "uuid": entry.id.to_string(), "shortUUID": entry.id.short() } }),
+    )
+}
+
 /// A picture; an input that nobody filled is sent as an empty file without a name.
-pub(super) async fn picture(part: Part) -> Result<Option<Bytes>, ApiError> {
+async fn picture(part: Part) -> Result<Option<Bytes>, ApiError> {
     let bytes = part.bytes(MAX_PICTURE).await?;
     Ok((!bytes.is_empty()).then(|| bytes.into()))
 }

@@ -1,13 +1,15 @@
 //! The user who asks: `users/me`.
 
 use seedpod_actors::accounts::messages::User;
+use seedpod_actors::library::messages::UsageOf;
 use seedpod_actors::search::messages::{ListChannels, VideoFilter};
+use serde_json::json;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::videos::list_of;
-use super::{json, read};
+use super::{json as json_answer, read};
 use crate::dto;
 use crate::error::ApiError;
 use crate::paging::MAX_COUNT;
@@ -22,15 +24,19 @@ pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .then(|visit| answer(me(visit)));
     let videos = warp::path!("users" / "me" / "videos")
         .and(read())
-        .and(visit)
+        .and(visit.clone())
         .then(|visit| answer(my_videos(visit)));
-    me.or(videos).unify().boxed()
+    let usage = warp::path!("users" / "me" / "video-quota-used")
+        .and(read())
+        .and(visit)
+        .then(|visit| answer(my_usage(visit)));
+    me.or(videos).unify().or(usage).unify().boxed()
 }
 
 async fn me(visit: Visit) -> Result<Response, ApiError> {
     let caller = visit.reader().await?;
     let channels = channels_of(&visit, &caller.user).await?;
-    Ok(json(&dto::Me::of(
+    Ok(json_answer(&dto::Me::of(
         &caller.user,
         channels,
         &visit.site.options().public_url,
@@ -53,6 +59,18 @@ async fn channels_of(visit: &Visit, user: &User) -> Result<Vec<dto::Channel>, Ap
         .rev()
         .map(|entry| dto::Channel::of(entry, own_url))
         .collect())
+}
+
+/// How many bytes of video the caller keeps or is sending. Nobody counts by day, as nobody has a daily quota.
+async fn my_usage(visit: Visit) -> Result<Response, ApiError> {
+    let caller = visit.reader().await?;
+    let usage = UsageOf {
+        username: caller.user.username.clone(),
+    };
+    let used = ask(&visit.site.rooms().library, usage).await?;
+    Ok(json_answer(
+        &json!({ "videoQuotaUsed": used, "videoQuotaUsedDaily": 0 }),
+    ))
 }
 
 /// The caller's own videos, unlisted ones too.

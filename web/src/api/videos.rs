@@ -13,20 +13,17 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::upload::{channel_of, picture, receive};
+use super::upload::{channel_of, receive, small_form, video_answer};
 use super::{Fields, Pictures, body, done, json as json_answer, read};
 use crate::body::{BodyStream, fields};
 use crate::constants::{CATEGORIES, LANGUAGES, LICENCES, PRIVACIES};
 use crate::dto;
 use crate::error::ApiError;
-use crate::multipart::{Multipart, is_multipart};
+use crate::multipart::is_multipart;
 use crate::paging::{List, Paging, sort};
 use crate::query::{Query, shorten};
 use crate::site::{Site, ask, ask_work};
 use crate::visit::{Caller, Visit, answer, visit};
-
-/// Longest form that changes a video: two pictures and texts.
-const MAX_FORM: u64 = 10 * 1024 * 1024;
 
 /// What lists may be sorted by. What is on the rise is what was watched or liked most; nobody measures the slope yet.
 const SORTS: [(&str, SortKey); 12] = [
@@ -195,9 +192,7 @@ async fn description(id: String, visit: Visit) -> Result<Response, ApiError> {
 async fn upload(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
     let caller = visit.writer().await?;
     let entry = receive(&visit, &caller, body, false).await?;
-    Ok(json_answer(
-        &json!({ "video": { "id": entry.number, "uuid": entry.id.to_string(), "shortUUID": entry.id.short() } }),
-    ))
+    Ok(video_answer(&entry))
 }
 
 async fn put(id: String, visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
@@ -205,20 +200,7 @@ async fn put(id: String, visit: Visit, body: BodyStream) -> Result<Response, Api
     let entry = find(&visit, &id).await?;
     let mut pictures = Pictures::default();
     let query = if is_multipart(&visit.headers) {
-        let mut form = Multipart::new(&visit.headers, body, MAX_FORM)?;
-        let mut query = Query::default();
-        while let Some(part) = form.next_part().await? {
-            match (part.name(), part.file_name().is_some()) {
-                ("thumbnailfile", true) => pictures.thumbnail = picture(part).await?,
-                ("previewfile", true) => pictures.preview = picture(part).await?,
-                (_, true) => {}
-                (name, false) => {
-                    let name = name.to_owned();
-                    query.push(name, part.text().await?)?;
-                }
-            }
-        }
-        query
+        small_form(&visit, body, &mut pictures).await?
     } else {
         fields(&visit.headers, body).await?
     };

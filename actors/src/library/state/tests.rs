@@ -5,6 +5,7 @@ use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
 use seedpod_protocol::records::{Picture, Profile};
 
 use super::super::fetches::{MAX_AHEAD_RUNNING, NEGATIVE};
+use super::super::quota::OverQuota;
 use super::super::records::tests::{key, pod, video};
 use super::*;
 use crate::catalog::messages::HeldRecord;
@@ -16,12 +17,22 @@ const OTHER: u8 = 3;
 impl Library {
     /// The invariants, after every step.
     fn check(&self) {
-        let mut usage: HashMap<Arc<str>, u64> = HashMap::new();
-        let kept = self.local.values().map(|head| (&head.owner, head.bytes));
-        for (owner, bytes) in kept.chain(self.adding.values().map(|(owner, bytes)| (owner, *bytes))) {
-            *usage.entry(Arc::clone(owner)).or_default() += bytes;
+        let mut usage = HashMap::from([("ann", 0), ("bob", 0)]);
+        for charge in self
+            .local
+            .values()
+            .map(|head| &head.charge)
+            .chain(self.adding.values())
+        {
+            *usage.get_mut(&**charge.owner()).unwrap() += charge.bytes();
         }
-        assert_eq!(usage, self.usage, "usage is the sum of what is kept and added");
+        for (owner, bytes) in usage {
+            assert_eq!(
+                self.quotas.used(owner),
+                bytes,
+                "usage is the sum of what is kept and added"
+            );
+        }
         let mut by_author: HashMap<PodId, BTreeSet<VideoId>> = HashMap::new();
         let mut claims: HashMap<InfoHash, BTreeSet<VideoId>> = HashMap::new();
         for (id, video) in &self.remote {
@@ -111,37 +122,38 @@ fn row(owner: &str, number: u8, size: u64) -> (VideoId, LocalVideo) {
 
 #[test]
 fn a_quota_holds_what_is_being_added_too() {
-    let mut library = Library::new(pod(ME), []);
+    let quotas = Quotas::default();
+    let mut library = Library::new(pod(ME), [], quotas.clone());
     let (id, added) = row("ann", 1, 600);
-    assert_eq!(library.begin_add("ann", 600, Some(1000), &[1; 16]).unwrap(), id);
-    let refused = library.begin_add("ann", 401, Some(1000), &[2; 16]).unwrap_err();
-    assert!(matches!(
-        refused,
-        LibraryError::OverQuota {
+    let charge = |owner: &str, size| quotas.reserve(owner, Some(1000), size);
+    assert_eq!(
+        library.begin_add(charge("ann", 600).unwrap(), &[1; 16]).unwrap(),
+        id
+    );
+    assert_eq!(
+        charge("ann", 401).unwrap_err(),
+        OverQuota {
             size: 401,
             used: 600,
             quota: 1000
         }
-    ));
-    let second = library.begin_add("ann", 400, Some(1000), &[2; 16]).unwrap();
-    library.begin_add("bob", 1000, Some(1000), &[3; 16]).unwrap();
-    library.finish_add(id, Some(&added));
-    assert_eq!(library.usage("ann"), 1000);
-    library.finish_add(second, None);
-    assert_eq!(library.usage("ann"), 600);
-    library.check();
-    assert!(
-        library
-            .begin_add("ann", u64::MAX, Some(u64::MAX - 1), &[4; 16])
-            .is_err()
     );
-    library.begin_add("ann", u64::MAX, None, &[4; 16]).unwrap();
+    let second = library.begin_add(charge("ann", 400).unwrap(), &[2; 16]).unwrap();
+    library.begin_add(charge("bob", 1000).unwrap(), &[3; 16]).unwrap();
+    library.finish_add(id, Some(&added));
+    assert_eq!(quotas.used("ann"), 1000);
+    library.finish_add(second, None);
+    assert_eq!(quotas.used("ann"), 600);
+    library.check();
+    library.begin_edit(id, &Editor::Moderator).unwrap();
+    library.finish_removal(id, true);
+    assert_eq!(quotas.used("ann"), 0);
 }
 
 #[test]
 fn only_owners_and_moderators_change_a_video() {
     let (id, mine) = row("ann", 1, 5);
-    let mut library = Library::new(pod(ME), [(id, &mine)]);
+    let mut library = Library::new(pod(ME), [(id, &mine)], Quotas::default());
     let user = |name: &str| Editor::User(name.to_owned());
     assert!(matches!(
         library.begin_edit(id, &user("bob")),
@@ -160,7 +172,7 @@ fn only_owners_and_moderators_change_a_video() {
 #[test]
 fn a_replaced_picture_goes_and_the_same_picture_stays() {
     let (id, mine) = row("ann", 1, 5);
-    let mut library = Library::new(pod(ME), [(id, &mine)]);
+    let mut library = Library::new(pod(ME), [(id, &mine)], Quotas::default());
     let named = |video: &LocalVideo| CachedFile::Picture {
         video: id,
         which: PictureKind::Thumbnail,
@@ -197,7 +209,7 @@ fn a_replaced_picture_goes_and_the_same_picture_stays() {
 
 #[test]
 fn pictures_and_torrents_of_a_friend_are_fetched_once_its_address_is_known() {
-    let mut library = Library::new(pod(ME), []);
+    let mut library = Library::new(pod(ME), [], Quotas::default());
     let theirs = video(&pod(FRIEND), "ann", 7, 5);
     let id = theirs.id(&pod(FRIEND));
     assert_eq!(library.apply(&published(FRIEND, theirs), at(0)), []);
@@ -236,7 +248,7 @@ fn pictures_and_torrents_of_a_friend_are_fetched_once_its_address_is_known() {
 
 #[test]
 fn what_was_not_to_be_had_is_asked_for_again_after_some_seconds() {
-    let mut library = Library::new(pod(ME), []);
+    let mut library = Library::new(pod(ME), [], Quotas::default());
     let theirs = video(&pod(FRIEND), "ann", 7, 5);
     library.apply(&lives_at(FRIEND, "http://localhost:9003"), at(0));
     let started = fetches(&library.apply(&published(FRIEND, theirs), at(0)));
@@ -256,7 +268,7 @@ fn what_was_not_to_be_had_is_asked_for_again_after_some_seconds() {
 
 #[test]
 fn a_removed_video_takes_its_files_along_even_those_still_under_way() {
-    let mut library = Library::new(pod(ME), []);
+    let mut library = Library::new(pod(ME), [], Quotas::default());
     let theirs = video(&pod(FRIEND), "ann", 7, 5);
     let id = theirs.id(&pod(FRIEND));
     library.apply(&lives_at(FRIEND, "http://localhost:9003"), at(0));
@@ -283,7 +295,7 @@ fn a_removed_video_takes_its_files_along_even_those_still_under_way() {
 
 #[test]
 fn nobody_removes_another_pods_video_or_its_torrent() {
-    let mut library = Library::new(pod(ME), []);
+    let mut library = Library::new(pod(ME), [], Quotas::default());
     let theirs = video(&pod(FRIEND), "ann", 7, 5);
     let id = theirs.id(&pod(FRIEND));
     let torrent = theirs.files[0].info_hash;
@@ -307,7 +319,7 @@ fn nobody_removes_another_pods_video_or_its_torrent() {
 
 #[test]
 fn fetching_ahead_leaves_room_for_those_who_wait() {
-    let mut library = Library::new(pod(ME), []);
+    let mut library = Library::new(pod(ME), [], Quotas::default());
     library.apply(&lives_at(FRIEND, "http://localhost:9003"), at(0));
     let mut started = 0;
     for number in 0..20 {
@@ -381,7 +393,7 @@ proptest! {
 
     #[test]
     fn the_invariants_hold_whatever_happens(steps in steps()) {
-        let mut library = Library::new(pod(ME), []);
+        let mut library = Library::new(pod(ME), [], Quotas::default());
         let mut running: Vec<CachedFile> = Vec::new();
         let mut adding: Vec<(VideoId, LocalVideo)> = Vec::new();
         let mut on_disk: BTreeSet<CachedFile> = BTreeSet::new();
@@ -393,11 +405,12 @@ proptest! {
             match step {
                 Step::Add { owner, size, quota } => {
                     let owner = if owner { "ann" } else { "bob" };
-                    let used = library.usage(owner);
+                    let used = library.quotas.used(owner);
                     let (id, row) = row(owner, nonce_number, size.into());
-                    let begun = library.begin_add(owner, size.into(), Some(quota.into()), &[nonce_number; 16]);
-                    prop_assert_eq!(begun.is_ok(), used + u64::from(size) <= u64::from(quota));
-                    if begun.is_ok() {
+                    let charge = library.quotas.reserve(owner, Some(quota.into()), size.into());
+                    prop_assert_eq!(charge.is_ok(), used + u64::from(size) <= u64::from(quota));
+                    if let Ok(charge) = charge {
+                        prop_assert!(library.begin_add(charge, &[nonce_number; 16]).is_ok());
                         adding.push((id, row));
                     }
                 }
