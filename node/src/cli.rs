@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Loaded, Sources};
 use crate::exit::{Exit, Failure, OrExit};
-use crate::{healthcheck, serve, telemetry};
+use crate::{healthcheck, panics, serve, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,6 +134,7 @@ pub fn run() -> ExitCode {
 fn run_serve(settings: SettingsArgs) -> Result<(), Failure> {
     let settings = settings.load()?.settings;
     telemetry::install(&settings.log).or_exit(Exit::Failed)?;
+    panics::count();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

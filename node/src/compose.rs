@@ -11,7 +11,7 @@ use actix::{Actor, Addr, Recipient};
 use anyhow::{Context, anyhow};
 use prometheus_client::registry::Registry;
 use seedpod_actors::accounts::messages::Secret;
-use seedpod_actors::accounts::{self, AccountsActor, FirstUser};
+use seedpod_actors::accounts::{self, AccountsActor, AccountsMetrics, FirstUser};
 use seedpod_actors::audience::{self, AudienceActor, AudienceMetrics};
 use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
 use seedpod_actors::catalog::{CatalogActor, CatalogMetrics};
@@ -20,11 +20,11 @@ use seedpod_actors::library::messages::CatalogReplayed;
 use seedpod_actors::library::{
     LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools, Quotas, Uploads,
 };
-use seedpod_actors::search::SearchActor;
 use seedpod_actors::search::messages::GetProfile;
+use seedpod_actors::search::{SearchActor, SearchMetrics};
 use seedpod_actors::seeder::{SeederActor, SeederMetrics};
 use seedpod_actors::store::{Store, StoreError, StoreMetrics, StoreOptions, Transaction};
-use seedpod_actors::supervise::{SuperviseMetrics, Supervisor};
+use seedpod_actors::supervise::{SuperviseMetrics, Supervisor, Watched};
 use seedpod_actors::swarm::{Subscribers, Swarm, SwarmMetrics, SwarmOptions};
 use seedpod_actors::tracker::{TrackerActor, TrackerConfig, TrackerMetrics};
 use seedpod_protocol::envelope::{Draft, DraftError, Epoch, Kind, Stamp, State, Verified};
@@ -42,6 +42,7 @@ use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::Fetcher;
 use crate::identity::Seed;
 use crate::outside::Outside;
+use crate::panics;
 use crate::resolve::Resolver;
 
 /// How long running requests may take to finish once the pod stops.
@@ -87,7 +88,7 @@ pub struct Pod {
     supervisor: Supervisor,
     store: Store,
     swarm: Swarm,
-    driver: JoinHandle<()>,
+    driver: Watched,
     web: JoinHandle<()>,
     stop_web: oneshot::Sender<()>,
     /// An actor ends when its last address goes, and must not before it is told to.
@@ -131,8 +132,9 @@ impl Pod {
         // The web server is gone already when it died; the rest stops all the same.
         let _ = self.stop_web.send(());
         let web = self.web.await.context("the web server");
+        self.driver.expect_end();
         self.swarm.shutdown().await;
-        let driver = self.driver.await.context("the swarm");
+        let driver = self.driver.join().await.context("the swarm");
         let late = self.supervisor.shutdown(ROOMS_PATIENCE).await;
         drop(self.rooms);
         self.store.close().await;
@@ -162,6 +164,11 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     let key = || PodKey::from_seed(&seed);
     let me = key().id();
     let mut registry = Registry::default();
+    registry.register(
+        "seedpod_panics",
+        "Panics anywhere in the process",
+        panics::counter(),
+    );
     let supervisor = Supervisor::new(SuperviseMetrics::new(&mut registry));
 
     let store = open_store(
@@ -170,12 +177,15 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         StoreMetrics::new(&mut registry),
     )
     .await?;
+    let examined = store.clone();
+    supervisor.examine("store", move || examined.failure());
     let (swarm, driver) = Swarm::start(
         swarm_options(key(), &settings, &url),
         SwarmMetrics::register(&mut registry),
     )
     .await
     .or_exit(Exit::Network)?;
+    let driver = supervisor.watch("swarm", driver);
     let catalog = CatalogActor::open(
         key(),
         rand::random(),
@@ -188,7 +198,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     .or_exit(Exit::Config)?
     .start();
 
-    let outside = Outside::new(resolver, fetcher).start();
+    let outside = Outside::new(resolver, fetcher, supervisor.lifeline("outside")).start();
     let media = MediaFolder::open(&folder)
         .context("cannot use the media folder")
         .or_exit(Exit::Config)?;
@@ -201,7 +211,12 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
             .context("reading the uploads panicked")?
             .or_exit(Exit::Config)?
     };
-    let search = SearchActor::new(me, supervisor.lifeline("search")).start();
+    let search = SearchActor::new(
+        me,
+        SearchMetrics::new(&mut registry),
+        supervisor.lifeline("search"),
+    )
+    .start();
     follow(&catalog, search.clone().recipient()).await?;
     let library = LibraryActor::open(LibraryOptions {
         pod: me,
@@ -254,7 +269,15 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         })
     };
 
-    let (accounts, first_start) = open_accounts(&settings, me, &store, &catalog, &supervisor).await?;
+    let (accounts, first_start) = open_accounts(
+        &settings,
+        me,
+        &store,
+        &catalog,
+        AccountsMetrics::new(&mut registry),
+        &supervisor,
+    )
+    .await?;
     publish_profile(&settings, &url, me, &catalog, &search).await?;
 
     let card = CardSigner {
@@ -409,6 +432,7 @@ async fn open_accounts(
     me: PodId,
     store: &Store,
     catalog: &Addr<CatalogActor>,
+    metrics: AccountsMetrics,
     supervisor: &Supervisor,
 ) -> Result<(Addr<AccountsActor>, accounts::FirstStart), Failure> {
     let first = FirstUser {
@@ -422,7 +446,7 @@ async fn open_accounts(
         video_quota: settings.root.video_quota.get().map(|size| size.bytes()),
     };
     let lifeline = supervisor.lifeline("accounts");
-    let (actor, first) = accounts::open(me, first, store.clone(), catalog.clone(), lifeline)
+    let (actor, first) = accounts::open(me, first, store.clone(), catalog.clone(), metrics, lifeline)
         .await
         .or_exit(Exit::Config)?;
     Ok((actor.start(), first))

@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod healthcheck;
 pub mod identity;
 mod outside;
+pub mod panics;
 pub mod resolve;
 pub mod serve;
 pub mod telemetry;

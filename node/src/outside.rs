@@ -6,6 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use seedpod_actors::friends::messages::{ResolveError, ResolveHost, ResolvedHost};
 use seedpod_actors::library::messages::{FetchError, FetchFile};
+use seedpod_actors::supervise::Lifeline;
 use seedpod_protocol::envelope::Envelope;
 use seedpod_protocol::records::{Card, Record};
 
@@ -19,11 +20,16 @@ const MAILBOX: usize = 256;
 pub(crate) struct Outside {
     resolver: Resolver,
     fetcher: Fetcher,
+    _lifeline: Lifeline,
 }
 
 impl Outside {
-    pub(crate) fn new(resolver: Resolver, fetcher: Fetcher) -> Self {
-        Self { resolver, fetcher }
+    pub(crate) fn new(resolver: Resolver, fetcher: Fetcher, lifeline: Lifeline) -> Self {
+        Self {
+            resolver,
+            fetcher,
+            _lifeline: lifeline,
+        }
     }
 }
 

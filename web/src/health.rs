@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::site::ask;
 use crate::visit::Visit;
 
-/// `/healthz`: 200 while every room runs, else 503; the body names each.
+/// `/healthz`: 200 while every room runs and none is in trouble, else 503; the body names each.
 pub(crate) async fn healthy(visit: Visit) -> Result<Response, ApiError> {
     let health = visit.site.rooms().supervisor.health();
     let state = |state| match state {
@@ -25,7 +25,18 @@ pub(crate) async fn healthy(visit: Visit) -> Result<Response, ApiError> {
     let rooms: Vec<_> = health
         .rooms
         .iter()
-        .map(|room| json!({ "name": room.name, "state": state(room.state), "restarts": room.restarts, "panics": room.panics }))
+        .map(|room| {
+            let mut shown = json!({
+                "name": room.name,
+                "state": state(room.state),
+                "restarts": room.restarts,
+                "panics": room.panics,
+            });
+            if let Some(trouble) = &room.trouble {
+                shown["trouble"] = trouble.as_ref().into();
+            }
+            shown
+        })
         .collect();
     let (status, word) = if health.is_good() {
         (StatusCode::OK, "ok")
@@ -36,12 +47,13 @@ pub(crate) async fn healthy(visit: Visit) -> Result<Response, ApiError> {
     Ok(warp::reply::with_status(body, status).into_response())
 }
 
-/// `/readyz`: 200 once lists can be answered.
+/// `/readyz`: 200 while requests can be served: every room runs, lists are answered, and the pod is not stopping.
 pub(crate) async fn ready(visit: Visit) -> Result<Response, ApiError> {
-    if visit.site.stopping().is_cancelled() {
+    let rooms = visit.site.rooms();
+    if visit.site.stopping().is_cancelled() || !rooms.supervisor.health().is_good() {
         return Err(ApiError::Unavailable);
     }
-    ask(&visit.site.rooms().search, GetTotals).await?;
+    ask(&rooms.search, GetTotals).await?;
     Ok("ready\n".into_response())
 }
 

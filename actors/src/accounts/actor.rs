@@ -14,6 +14,7 @@ use super::messages::{
     AccountsError, Authenticate, CreateChannel, GetOAuthClient, Login, Logout, OAuthClient, Refresh, Role,
     Secret, Tokens, User,
 };
+use super::metrics::AccountsMetrics;
 use super::passwords::Passwords;
 use super::records;
 use super::state::{
@@ -58,6 +59,7 @@ pub struct AccountsActor {
     passwords: Passwords,
     store: Store,
     catalog: Addr<CatalogActor>,
+    metrics: AccountsMetrics,
     _lifeline: Lifeline,
 }
 
@@ -80,6 +82,7 @@ pub async fn open(
     first: FirstUser,
     store: Store,
     catalog: Addr<CatalogActor>,
+    metrics: AccountsMetrics,
     lifeline: Lifeline,
 ) -> Result<(AccountsActor, FirstStart), AccountsError> {
     let passwords = Passwords::new();
@@ -111,6 +114,7 @@ pub async fn open(
         passwords,
         store,
         catalog,
+        metrics,
         _lifeline: lifeline,
     };
     let first_start = actor.ensure_first_user(first).await?;
@@ -250,6 +254,7 @@ impl Handler<Login> for AccountsActor {
                 Ok(false) => Err(AccountsError::WrongCredentials),
                 Err(error) => Err(error),
             };
+            actor.metrics.login(&begun);
             match begun {
                 Ok((change, tokens, user)) => actor.written(change, (tokens, user)),
                 Err(error) => Box::pin(ready(Err(error))),

@@ -11,6 +11,7 @@
 
 pub mod actor;
 pub mod messages;
+mod metrics;
 mod passwords;
 mod records;
 mod state;
@@ -18,3 +19,4 @@ mod state;
 mod tests;
 
 pub use actor::{AccountsActor, FirstStart, FirstUser, open};
+pub use metrics::AccountsMetrics;

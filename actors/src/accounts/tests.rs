@@ -22,6 +22,7 @@ async fn open(base: &Base) -> (Addr<AccountsActor>, super::FirstStart) {
         first,
         base.store.clone(),
         base.catalog.clone(),
+        super::AccountsMetrics::default(),
         lifeline,
     )
     .await;

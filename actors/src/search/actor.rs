@@ -10,6 +10,7 @@ use super::messages::{
     ChannelEntry, GetChannel, GetProfile, GetTotals, GetVideo, GetVideoByInfoHash, ListChannels, ListVideos,
     Page, Totals, VideoEntry,
 };
+use super::metrics::SearchMetrics;
 use super::state::ReadModel;
 use crate::catalog::messages::{Change, Changed};
 use crate::supervise::Lifeline;
@@ -20,14 +21,16 @@ const MAILBOX: usize = 1024;
 /// The actor that owns the read model.
 pub struct SearchActor {
     model: ReadModel,
+    metrics: SearchMetrics,
     _lifeline: Lifeline,
 }
 
 impl SearchActor {
     /// An empty model; let the catalog replay into it before anyone asks.
-    pub fn new(me: PodId, lifeline: Lifeline) -> Self {
+    pub fn new(me: PodId, metrics: SearchMetrics, lifeline: Lifeline) -> Self {
         Self {
             model: ReadModel::new(me),
+            metrics,
             _lifeline: lifeline,
         }
     }
@@ -51,6 +54,7 @@ impl Handler<Changed> for SearchActor {
                 Change::AuthorGone(author) | Change::AuthorHidden(author) => self.model.forget_author(author),
             }
         }
+        self.metrics.changed(changed.changes.len(), &self.model.totals());
     }
 }
 

@@ -10,6 +10,8 @@
 
 pub mod actor;
 pub mod messages;
+mod metrics;
 mod state;
 
 pub use actor::SearchActor;
+pub use metrics::SearchMetrics;

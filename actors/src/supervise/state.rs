@@ -1,5 +1,6 @@
 //! Which rooms live, and what follows when one ends. Pure: time comes in, effects go out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest wait before a restart.
@@ -60,6 +61,8 @@ pub struct RoomHealth {
     pub restarts: u64,
     /// How often it panicked.
     pub panics: u64,
+    /// What it says is wrong with it, while it lives on.
+    pub trouble: Option<Arc<str>>,
 }
 
 /// How all rooms are, in the order of their first start.
@@ -70,9 +73,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether every room runs.
+    /// Whether every room runs and none is in trouble.
     pub fn is_good(&self) -> bool {
-        self.rooms.iter().all(|room| room.state == RoomState::Running)
+        self.rooms
+            .iter()
+            .all(|room| room.state == RoomState::Running && room.trouble.is_none())
     }
 }
 
@@ -201,6 +206,7 @@ impl Rooms {
             state: room.state,
             restarts: room.restarts,
             panics: room.panics,
+            trouble: None,
         };
         Health {
             rooms: self.rooms.iter().map(health).collect(),

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::metrics::{RoomLabel, SuperviseMetrics};
-use super::state::{Effect, ExitReason, Health, Policy, Rooms, Stopping};
+use super::state::{Effect, ExitReason, Health, Policy, RoomHealth, RoomState, Rooms, Stopping};
 
 /// Starts rooms, notices when they die, and acts by their policy. Clones share everything.
 #[derive(Clone)]
@@ -39,10 +39,14 @@ struct Shell {
     rooms: Rooms,
     factories: BTreeMap<&'static str, Factory>,
     stops: BTreeMap<&'static str, Stop>,
+    doctors: Vec<(&'static str, Doctor)>,
 }
 
 /// Starts a room and puts its new address where callers look.
 type Factory = Box<dyn FnMut(Lifeline) + Send>;
+
+/// Says what is wrong with a room that has no actor to die.
+type Doctor = Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>;
 
 /// How a room is told to stop.
 #[derive(Default)]
@@ -126,6 +130,29 @@ impl Supervisor {
         })
     }
 
+    /// Watches a task that was spawned elsewhere and that the pod cannot do without.
+    pub fn watch(&self, room: &'static str, task: JoinHandle<()>) -> Watched {
+        let lifeline = self.lifeline(room);
+        let planned = CancellationToken::new();
+        let expected = planned.clone();
+        let watcher = tokio::spawn(async move {
+            let ended = task.await;
+            match &ended {
+                Ok(()) if expected.is_cancelled() => lifeline.finish(),
+                Err(error) if error.is_panic() => lifeline.report(ExitReason::Panicked),
+                _ => lifeline.report(ExitReason::Stopped),
+            }
+            ended
+        });
+        Watched { planned, watcher }
+    }
+
+    /// Shows a room in [`health`](Self::health) that has no task of its own, or that may be in trouble without dying: whoever
+    /// asks for the health asks `doctor`, which must not block.
+    pub fn examine(&self, room: &'static str, doctor: impl Fn() -> Option<Arc<str>> + Send + Sync + 'static) {
+        self.shell().doctors.push((room, Arc::new(doctor)));
+    }
+
     /// Tells when the pod should stop because it lost a room it cannot do without; `None` until then.
     pub fn stopping(&self) -> watch::Receiver<Option<Stopping>> {
         self.inner.stopping.subscribe()
@@ -161,7 +188,24 @@ impl Supervisor {
 
     /// How all rooms are.
     pub fn health(&self) -> Health {
-        self.shell().rooms.health()
+        let (mut health, doctors) = {
+            let shell = self.shell();
+            (shell.rooms.health(), shell.doctors.clone())
+        };
+        for (name, doctor) in doctors {
+            let trouble = doctor();
+            match health.rooms.iter_mut().find(|room| room.name == name) {
+                Some(room) => room.trouble = trouble,
+                None => health.rooms.push(RoomHealth {
+                    name,
+                    state: RoomState::Running,
+                    restarts: 0,
+                    panics: 0,
+                    trouble,
+                }),
+            }
+        }
+        health
     }
 
     fn lifeline_with(&self, room: &'static str, policy: Policy) -> Lifeline {
@@ -266,11 +310,38 @@ impl Lifeline {
         ctx.spawn(actix::fut::wrap_future::<_, A>(stop).map(|(), _, ctx: &mut Context<A>| ctx.stop()));
     }
 
+    fn report(mut self, reason: ExitReason) {
+        self.reports = false;
+        self.supervisor.exited(self.room, reason);
+    }
+
     /// Ends it without a report: what it watched came to a planned end.
     pub fn finish(mut self) {
         self.reports = false;
         self.supervisor.shell().rooms.finished(self.room);
         self.supervisor.inner.ends.send_modify(|ends| *ends += 1);
+    }
+}
+
+/// A task that is watched; dropping this changes nothing for it.
+#[derive(Debug)]
+pub struct Watched {
+    planned: CancellationToken,
+    watcher: JoinHandle<Result<(), JoinError>>,
+}
+
+impl Watched {
+    /// From now on its end is no death.
+    pub fn expect_end(&self) {
+        self.planned.cancel();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it panicked or was aborted.
+    pub async fn join(self) -> Result<(), JoinError> {
+        self.watcher.await?
     }
 }
 

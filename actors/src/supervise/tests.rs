@@ -147,6 +147,7 @@ fn a_room_that_panics_is_restarted_under_the_same_slot() {
             state: RoomState::Running,
             restarts: 3,
             panics: 3,
+            trouble: None,
         };
         assert_eq!(
             supervisor.health(),
@@ -247,6 +248,54 @@ fn a_plain_task_is_watched_too() {
                 reason: ExitReason::Panicked
             })
         );
+    });
+}
+
+#[test]
+fn a_task_that_was_spawned_elsewhere_is_watched() {
+    in_system(|| async {
+        let supervisor = Supervisor::new(SuperviseMetrics::default());
+        let planned = supervisor.watch("planned", tokio::spawn(async {}));
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let asked = supervisor.watch("asked", tokio::spawn(async { ended.await.unwrap() }));
+        asked.expect_end();
+        end.send(()).unwrap();
+        asked.join().await.unwrap();
+        assert_eq!(room(&supervisor, "asked").state, RoomState::Running);
+        planned.join().await.unwrap();
+        assert_eq!(
+            room(&supervisor, "planned").state,
+            RoomState::Ended(ExitReason::Stopped),
+            "nobody asked it to end"
+        );
+        let dies = supervisor.watch("dies", tokio::spawn(async { panic!("a task dies for a test") }));
+        dies.expect_end();
+        assert!(dies.join().await.unwrap_err().is_panic());
+        assert_eq!(
+            room(&supervisor, "dies").state,
+            RoomState::Ended(ExitReason::Panicked),
+            "a panic is never planned"
+        );
+    });
+}
+
+#[test]
+fn a_room_in_trouble_is_not_healthy_until_it_is_over() {
+    in_system(|| async {
+        let supervisor = Supervisor::new(SuperviseMetrics::default());
+        let trouble = Arc::new(Mutex::new(None));
+        let says = Arc::clone(&trouble);
+        supervisor.examine("store", move || says.lock().unwrap().clone());
+        assert!(supervisor.health().is_good());
+        assert_eq!(room(&supervisor, "store").state, RoomState::Running);
+        *trouble.lock().unwrap() = Some(Arc::from("the disk is gone"));
+        assert!(!supervisor.health().is_good());
+        assert_eq!(
+            room(&supervisor, "store").trouble.as_deref(),
+            Some("the disk is gone")
+        );
+        *trouble.lock().unwrap() = None;
+        assert!(supervisor.health().is_good());
     });
 }
 
