@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Body, Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -177,6 +177,11 @@ impl Answer {
     /// The body as text, shortened to what a person reads.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).chars().take(2000).collect()
+    }
+
+    /// The body as text, all of it.
+    pub fn text_whole(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A header as text; empty if there is none.
@@ -480,6 +485,25 @@ impl Api {
     /// When there is no answer.
     pub async fn put(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Answer> {
         self.send(self.request(Method::PUT, path).json(body)).await
+    }
+
+    /// Any request with a body of any kind, whole or as a stream; it may take as long as `deadline`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send_body(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: impl Into<Body>,
+        deadline: Duration,
+    ) -> anyhow::Result<Answer> {
+        let request = self.request(method.parse()?, path).timeout(deadline).body(body);
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, value));
+        self.send(request).await
     }
 
     /// DELETE.
