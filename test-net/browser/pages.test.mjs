@@ -154,6 +154,9 @@ test('the watch page among viewers', async () => {
       return time > 2 && stats.fromPeers > 4_000_000;
     }, 60_000);
     await second.page.getByText('2 watching').waitFor();
+    // A hand on the mouse shows the controls, and among them who carries the video.
+    await second.page.locator('media-controller').hover();
+    await second.page.locator('.player-chip').getByText('from viewers').waitFor();
     await look(second, 'watch-among-viewers', net.pods, { fullPage: false });
     await fast();
     await eventually('what the first brought stays told after all is here', async () => (await playing(second.page)).stats.progress === 1);
