@@ -1,15 +1,17 @@
 //! Whole friend lists, with catalogs, on the loopback network.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use seedpod_protocol::envelope::{Draft, Envelope, Kind, State};
-use seedpod_protocol::ids::{ObjectId, Timestamp};
+use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::records::{Friendship, Record};
 
 use super::messages::{Phase, QuitFriends};
 use super::records;
 use super::state::{Entry, Seen};
-use crate::catalog::messages::{Admit, Receive};
+use crate::catalog::messages::{Admit, FriendSync, GetSync, Receive};
 use crate::store::{Transaction, tables};
 use crate::testing::{Base, Directory, Pod, copy_of, key, profile, run, stamp, thing, until};
 
@@ -54,6 +56,44 @@ fn two_pods_befriend_publish_quit_and_rejoin() {
         })
         .await;
         assert!(are_friends(&a, &b).await);
+    });
+}
+
+#[test]
+fn what_is_older_than_all_that_is_held_is_dug_out_and_seen_in_the_counts() {
+    run(async {
+        let directory = Directory::default();
+        let (a, b) = (Pod::start(1, &directory).await, Pod::start(2, &directory).await);
+        a.befriend(&[&b]).await;
+        for number in 1..=20 {
+            let early = a.base.publish(thing(number, State::Live, vec![1])).await;
+            early.unwrap();
+        }
+        until("both hold the same", || alike(&a, &b)).await;
+        let mut before_all = stamp(1);
+        before_all.epoch.counter = 0;
+        let old = thing(900, State::Live, vec![1]);
+        let old = old.sign(&key(1), before_all).unwrap();
+        let receive = Receive {
+            from: a.base.id(),
+            envelopes: vec![old.clone()],
+        };
+        assert_eq!(a.base.catalog.send(receive).await.unwrap().unwrap(), 1);
+        until("the old record is found", || b.base.holds(&old)).await;
+        until("both know that they have each other's records", || async {
+            let counts = |sync: BTreeMap<PodId, FriendSync>, of: PodId| {
+                let sync = sync.get(&of).copied();
+                sync.map(|sync| (sync.held, sync.total, sync.acknowledged, sync.own))
+            };
+            let (at_a, at_b) = (
+                a.base.catalog.send(GetSync).await.unwrap(),
+                b.base.catalog.send(GetSync).await.unwrap(),
+            );
+            // Twenty-one things and a friendship; a friendship.
+            counts(at_b, a.base.id()) == Some((22, 22, 1, 1))
+                && counts(at_a, b.base.id()) == Some((1, 1, 22, 22))
+        })
+        .await;
     });
 }
 
