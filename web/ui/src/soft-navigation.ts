@@ -87,9 +87,9 @@ function show(fresh: Document): void {
 /** Puts people where a loaded page would have put them, and lets screen readers say where that is. */
 function settle(top: number): void {
   const target = location.hash === '' ? null : document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const heading = document.querySelector<HTMLElement>('main [autofocus], main h1');
-  if (heading?.localName === 'h1') heading.tabIndex = -1;
-  heading?.focus({ preventScroll: true });
+  const heading = document.querySelector<HTMLElement>('main h1');
+  if (heading) heading.tabIndex = -1;
+  (document.querySelector<HTMLElement>('main [autofocus]') ?? heading)?.focus({ preventScroll: true });
   if (target && top === 0) target.scrollIntoView();
   else window.scrollTo({ top, behavior: 'instant' });
 }
