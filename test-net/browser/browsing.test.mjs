@@ -135,6 +135,33 @@ test('errors, other builds and what is no page are left to the browser', async (
   await opened.context.close();
 });
 
+test('a link clicked during an upload asks first, and the upload goes on', async () => {
+  const opened = await open('/login');
+  const { page, context } = opened;
+  await page.getByLabel('User name').fill('root');
+  await page.getByLabel('Password').fill(net.pod(1).password);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByLabel('Menu of root').waitFor();
+  await page.getByRole('link', { name: 'Upload', exact: true }).click();
+  await heading(page, 'Upload');
+  await page.getByLabel('Title').fill('Sent slowly');
+  await page.getByLabel('Video file').setInputFiles(clips.weighty());
+  const line = await context.newCDPSession(page);
+  await line.send('Network.enable');
+  await line.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 8_000_000 });
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByRole('progressbar').waitFor();
+  const asked = page.waitForEvent('dialog');
+  void page.getByRole('link', { name: /^Network/ }).first().click({ noWaitAfter: true }).catch(() => {});
+  const dialog = await asked;
+  assert.equal(dialog.type(), 'beforeunload');
+  await dialog.dismiss();
+  await line.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await page.waitForURL(/\/w\//, { timeout: 60_000 });
+  await heading(page, 'Sent slowly');
+  await context.close();
+});
+
 test('what was watched is given to others while its viewer browses and its origin is gone', async () => {
   const giver = await open(`/w/${videos.far.shortUUID}`);
   const { page } = giver;
