@@ -23,6 +23,7 @@ struct Pod {
     catalog: Catalog,
     bodies: BTreeMap<(PodId, RegisterKey), Vec<u8>>,
     patience: Patience,
+    turn: u64,
 }
 
 /// What a run cost.
@@ -50,6 +51,7 @@ impl Pod {
             catalog,
             bodies: BTreeMap::new(),
             patience: Patience::default(),
+            turn: 0x0123_4567_89ab_cdef,
         }
     }
 
@@ -88,7 +90,7 @@ impl Pod {
             with,
             look_back: None,
             may_dig: self.patience.may_dig(&with, NOW),
-            turn: 0x0123_4567_89ab_cdef,
+            turn: self.turn,
         };
         let mut cost = Cost::default();
         let (mut run, effects) = Run::start(terms);
@@ -559,4 +561,19 @@ proptest! {
         }
         prop_assert_eq!(one.catalog.digest(), other.catalog.digest());
     }
+}
+
+#[test]
+fn what_a_twin_said_with_our_key_comes_to_us_though_the_friend_holds_no_more_than_we_do() {
+    let (mut pod, mut friend) = (Pod::new(1, &[2]), Pod::new(2, &[1]));
+    for object in 1..=2 {
+        let ours = record(1, object, State::Live, 1, u64::from(object));
+        assert!(pod.take(&ours) && friend.take(&ours));
+    }
+    // Stamped before the last that we hold, and final.
+    assert!(friend.take(&record(1, 1, State::Removed, 1, 1)));
+    assert_eq!(pod.catch_up(&friend).0.applied, 0, "not in every run");
+    pod.turn = ONE_RUN_IN;
+    assert_eq!(pod.catch_up(&friend).0.applied, 1);
+    assert_eq!(pod.catalog.digest(), friend.catalog.digest());
 }
