@@ -353,6 +353,13 @@ impl FriendsActor {
                 }
             };
             ctx.spawn(ending.into_actor(self));
+        } else if author == self.links.me && agrees && !self.replaying && !self.state.is_bound(&about) {
+            let unsaying = async move {
+                if let Err(error) = diplomat.unsay(about).await {
+                    warn!(%error, "a yes that is not meant could not be taken back");
+                }
+            };
+            ctx.spawn(unsaying.into_actor(self));
         } else if agrees && self.state.vouched_meanwhile(&about) {
             let Some(candidate) = candidate_of(&self.state, &about) else {
                 return;

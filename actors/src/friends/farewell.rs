@@ -159,15 +159,29 @@ impl Diplomat {
             info!(gone, "records of pods that are no friends any more were deleted");
         }
         for pod in unmeant {
-            let candidate = self.with(move |friends, _| candidate_of(friends, &pod)).await?;
-            // Where it lives is forgotten, and a no needs no address.
-            let nowhere = Candidate {
-                pod,
-                host: String::new(),
-                url: String::new(),
-                addresses: Vec::new(),
-            };
-            self.let_go(&candidate.unwrap_or(nowhere)).await?;
+            self.unsay(pod).await?;
+        }
+        Ok(())
+    }
+
+    /// Our yes stands, and is not meant: the end of a run cut short what was being said, or this pod was put back to an old
+    /// copy of itself and hears from friends what it said after the copy was made.
+    pub(super) async fn unsay(&self, pod: PodId) -> Result<(), FriendsError> {
+        // Where it lives may be forgotten, and a no needs no address.
+        let nowhere = Candidate {
+            pod,
+            host: String::new(),
+            url: String::new(),
+            addresses: Vec::new(),
+        };
+        let candidate = self
+            .with(move |friends, _| {
+                let free = !friends.is_bound(&pod);
+                free.then(|| candidate_of(friends, &pod).unwrap_or(nowhere))
+            })
+            .await?;
+        if let Some(candidate) = candidate {
+            self.let_go(&candidate).await?;
         }
         Ok(())
     }
