@@ -11,6 +11,8 @@ pub mod friends;
 pub mod library;
 pub mod search;
 pub mod seeder;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod supervise;
 pub mod swarm;

@@ -19,7 +19,7 @@ mod batches;
 pub mod catchup;
 pub mod messages;
 mod metrics;
-mod records;
+pub(crate) mod records;
 pub(crate) mod state;
 pub(crate) mod sync;
 #[cfg(test)]

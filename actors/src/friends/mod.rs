@@ -28,10 +28,10 @@ pub mod actor;
 mod farewell;
 mod handshake;
 pub mod messages;
-mod records;
+pub(crate) mod records;
 mod requests;
 mod rounds;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 

@@ -83,7 +83,17 @@ impl Refusal {
 /// # Errors
 /// See [`Refusal`].
 pub fn validate(bytes: &[u8], topic: Topic, admitted: &Admitted) -> Result<Verified<Record>, Refusal> {
-    let envelope = Envelope::decode(bytes)?;
+    validate_by(Envelope::decode(bytes), topic, admitted, Envelope::open)
+}
+
+/// What follows the check of the form, with any way to open what may come in: a simulation remembers what it has verified.
+pub(crate) fn validate_by(
+    decoded: Result<Envelope, EnvelopeError>,
+    topic: Topic,
+    admitted: &Admitted,
+    open: impl FnOnce(Envelope) -> Result<Verified<Record>, OpenError>,
+) -> Result<Verified<Record>, Refusal> {
+    let envelope = decoded?;
     let header = envelope.header();
     if !admitted.admits(&header.author) {
         return Err(Refusal::Author(header.author));
@@ -94,7 +104,7 @@ pub fn validate(bytes: &[u8], topic: Topic, admitted: &Admitted) -> Result<Verif
             topic,
         });
     }
-    Ok(envelope.open()?)
+    Ok(open(envelope)?)
 }
 
 /// Takes what a pod shows of itself from bytes to a statement that holds: its card, or its side of a friendship.

@@ -41,6 +41,8 @@ use std::time::Duration;
 
 use seedpod_protocol::keys::PodKey;
 
+#[cfg(test)]
+pub(crate) use self::door::validate_by;
 pub use self::{
     admission::{Admitted, BAN_TIME, FRIENDS_MAX},
     door::{Refusal, introduce, validate},
