@@ -59,6 +59,8 @@ pub struct Options {
     pub ports: Ports,
     /// Where the pods' folders are made; a temporary folder, removed at the end, if there is none.
     pub folder: Option<PathBuf>,
+    /// The program of each pod; the one built beside this program if there is none.
+    pub program: Option<PathBuf>,
     /// Settings for all pods over those of the profile, as environment variables.
     pub environment: Vec<(String, String)>,
     /// Called with each line of each pod.
@@ -72,6 +74,7 @@ impl Options {
             pods,
             ports: Ports::Any,
             folder: None,
+            program: None,
             environment: Vec::new(),
             echo: None,
         }
@@ -105,7 +108,10 @@ impl TestNet {
             "a net has 1 to {PODS_MAX} pods, not {}",
             options.pods
         );
-        let binary = seedpod_binary()?;
+        let binary = match &options.program {
+            Some(program) => program.clone(),
+            None => seedpod_binary()?,
+        };
         for _ in 1..STARTS_MAX {
             match Self::try_start(&options, &binary).await {
                 Err(error) if options.ports == Ports::Any && is_address_taken(&error) => {}
