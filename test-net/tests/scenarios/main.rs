@@ -18,6 +18,7 @@ mod power_cut;
 mod ranges;
 mod restart;
 mod shutdown;
+mod sockets;
 mod steps;
 mod store;
 mod trace;
