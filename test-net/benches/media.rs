@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 const MIB: usize = 1024 * 1024;
 /// The file.
-const SIZE: usize = 128 * MIB;
+const SIZE: usize = 64 * MIB;
 /// Connections at once, row by row.
 const ROWS: [usize; 3] = [1, 16, 256];
 

@@ -17,7 +17,8 @@ use rustix::io::{ReadWriteFlags, preadv2};
 
 use crate::places::{Limits, Place, Places};
 
-/// Bytes read at once. Measured (`scripts/bench-door media`): larger ones save next to nothing and make slow readers dear.
+/// Bytes read at once: what a reader who takes nothing holds twice. Without a change of thread for each portion, larger ones have
+/// little to save; `scripts/bench-door media` tells what a change costs.
 pub(crate) const PORTION: usize = 64 * 1024;
 /// Downloads at once. Each holds at most two portions, so all of them together 256 MiB.
 const LIMITS: Limits = Limits {

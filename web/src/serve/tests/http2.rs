@@ -116,3 +116,31 @@ async fn who_sends_empty_frames_for_ever_is_sent_away() {
     let honest = answer(super::ask(server.address, "/").await).await;
     assert!(honest.ends_with("127.0.0.1"));
 }
+
+/// Time is paused: it passes as fast as everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_is_reset_and_its_neighbours_are_not() {
+    let server = start(Duration::from_secs(5)).await;
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    let mut client = h2::client::Builder::new();
+    client
+        .initial_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024);
+    let (client, connection) = client.handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let mut asking = client.clone().ready().await.unwrap();
+    let (response, _) = asking.send_request(get("/large"), true).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    let reset = async {
+        // What arrives is never released, so no further window is granted.
+        while let Some(chunk) = body.data().await {
+            if let Err(error) = chunk {
+                return error;
+            }
+        }
+        panic!("all of it came");
+    };
+    let error = tokio::time::timeout(8 * PATIENCE.window, reset).await.unwrap();
+    assert_eq!(error.reason(), Some(Reason::CANCEL), "{error}");
+    assert_eq!(ask(&client, "/").await.unwrap().1, b"127.0.0.1");
+}
