@@ -160,7 +160,8 @@ async fn what_cannot_be_published_leaves_nothing_behind() {
             }
 
             // Too large, too long.
-            root.try_upload(&Upload::bytes("Too large", "large.mp4", vec![7; 500 * 1024]))
+            let large = [bytes.clone(), vec![7; 500 * 1024]].concat();
+            root.try_upload(&Upload::bytes("Too large", "large.mp4", large))
                 .await?
                 .problem(413)?;
             root.try_upload(&Upload::file("Too long", &Clip::TooLong.path().await?)?)
