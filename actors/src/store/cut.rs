@@ -19,6 +19,9 @@ const SAVED_BYTES: usize = 32 * 1024 * 1024;
 /// What a saved row costs beside its bytes.
 const SAVED_ROW: usize = 64;
 
+/// Some rows by their whole keys.
+pub(super) type Piece = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The reader's side.
 #[derive(Debug)]
 pub(super) struct Cut {
@@ -62,7 +65,7 @@ impl Cut {
 
     /// The next rows in the order of their whole keys, maybe none at all; nothing after the last. An error if too much changed
     /// meanwhile, or if the index cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<BTreeMap<Vec<u8>, Vec<u8>>>, StoreError> {
+    pub(super) fn next(&mut self) -> Result<Option<Piece>, StoreError> {
         let mut state = self.saved.lock();
         if state.is_lost {
             return Err(StoreError::Index(
@@ -72,7 +75,7 @@ impl Cut {
         if state.is_read {
             return Ok(None);
         }
-        let (mut piece, mut bytes) = (BTreeMap::new(), 0);
+        let (mut piece, mut bytes) = (Piece::new(), 0);
         let mut last = None;
         for row in self.rows.after(state.read.as_deref()) {
             let (key, value) = row?;

@@ -43,6 +43,9 @@ const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 const ROWS: u8 = 0;
 const END: u8 = 1;
 
+/// A whole key and a value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// One snapshot in the folder, by its name; what is in it is another question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Snapshot {
@@ -304,7 +307,7 @@ impl Reader {
     }
 
     /// The rows of the next block, with whole keys; nothing after the last, if all was as it should be.
-    fn next(&mut self) -> Result<Option<Vec<(Vec<u8>, Vec<u8>)>>, SnapshotError> {
+    fn next(&mut self) -> Result<Option<Vec<Row>>, SnapshotError> {
         let before = self.hasher.finalize();
         let mut head = [0; 8];
         read_exact(&mut self.file, &mut head)?;
@@ -327,7 +330,7 @@ impl Reader {
         }
     }
 
-    fn rows(&mut self, mut bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, SnapshotError> {
+    fn rows(&mut self, mut bytes: &[u8]) -> Result<Vec<Row>, SnapshotError> {
         let mut rows = Vec::new();
         while !bytes.is_empty() {
             let (key, value) =
