@@ -20,6 +20,7 @@ use warp::reject::{MethodNotAllowed, Rejection};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+pub(crate) use audience::parse_rating;
 pub(crate) use channels::find as find_channel;
 pub(crate) use fields::{Fields, Pictures};
 pub(crate) use pods::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};

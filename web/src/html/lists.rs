@@ -216,7 +216,7 @@ pub(super) fn card(entry: &VideoEntry, own_url: &str) -> VideoCard {
         channel_url: channel_url(entry),
         pod_host: origin.map(|origin| origin.host().to_owned()).unwrap_or_default(),
         is_local: entry.is_local,
-        views: 0,
+        views: entry.tally.views,
         published_at: entry.video.published_at.as_millis(),
         nsfw: entry.video.nsfw,
     }

@@ -57,7 +57,7 @@ fn row(entry: &VideoEntry) -> MyVideo {
         duration: u64::from(entry.video.duration),
         privacy: label(&PRIVACIES, privacy_of(entry)).unwrap_or(UNKNOWN).to_owned(),
         state: None,
-        views: 0,
+        views: entry.tally.views,
         published_at: entry.video.published_at.as_millis(),
     }
 }

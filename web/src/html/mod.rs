@@ -51,6 +51,9 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(get_one(warp::path!("videos" / "embed" / String).boxed())
             .then(|id, visit: Visit| show(visit.clone(), watch::embed(id, visit))))
         .unify()
+        .or(post_one(warp::path!("w" / String / "rate").boxed())
+            .then(|id, visit: Visit, body| show(visit.clone(), watch::rated(id, visit, body))))
+        .unify()
         .boxed();
     let channels = get_one(warp::path!("c" / String).boxed())
         .then(|handle, visit: Visit| show(visit.clone(), lists::channel(handle, visit)))

@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
+use seedpod_actors::audience::messages::{GetRating, Rate, Rating};
 use seedpod_actors::friends::messages::ListPods;
 use seedpod_actors::search::messages::{GetVideo, ListVideos, VideoEntry, VideoFilter};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::lists::{LATEST, card, channel_name, channel_url};
-use super::{chrome, own_csp, page};
-use crate::api::parse_key;
+use super::{chrome, own_csp, page, see_other};
+use crate::api::{parse_key, parse_rating};
+use crate::body::{BodyStream, fields};
 use crate::constants::{CATEGORIES, LICENCES, PRIVACIES, label, language};
 use crate::csp::Csp;
 use crate::dto::resolution_label;
 use crate::error::ApiError;
 use crate::files::media::mime;
 use crate::links::{self, Origin};
-use crate::pages::{EmbedPage, PlayerView, Received, SourceFile, WatchPage};
+use crate::pages::{EmbedPage, PlayerView, Ratings, Received, SourceFile, WatchPage};
+use crate::session::CSRF_FIELD;
 use crate::site::ask;
-use crate::visit::Visit;
+use crate::visit::{Caller, Visit};
 use seedpod_protocol::records::Privacy;
 
 /// Videos beside the one that is watched.
@@ -46,7 +49,8 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
         channel: channel_name(&entry),
         channel_url: channel_url(&entry),
         description: video.description.clone().unwrap_or_default(),
-        views: 0,
+        views: entry.tally.views,
+        ratings: ratings(&visit, &entry, caller.as_ref()).await?,
         published_at: video.published_at.as_millis(),
         category: video
             .category
@@ -65,7 +69,10 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
         pod_url: own_url.clone(),
         canonical: Origin::of(&entry, own_url)
             .map_or_else(|| links::watch_path(&entry.id), |origin| origin.watch(&entry.id)),
-        can_edit: entry.is_local && caller.is_some_and(|caller| caller.may_edit(&video.owner)),
+        can_edit: entry.is_local
+            && caller
+                .as_ref()
+                .is_some_and(|caller| caller.may_edit(&video.owner)),
         related: related
             .rows
             .iter()
@@ -75,6 +82,41 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
             .collect(),
     };
     Ok(page(view.html(), StatusCode::OK, &policy(&visit, &entry)))
+}
+
+/// Takes a rating from the page's form, and leads back to the page.
+pub(super) async fn rated(id: String, visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    let form = fields(&visit.headers, body).await?;
+    let caller = visit.form_writer(form.first(CSRF_FIELD)).await?;
+    let rating = parse_rating(&form)?;
+    let entry = find(&visit, &id).await?;
+    let rate = Rate {
+        video: entry.id,
+        username: caller.user.username.clone(),
+        rating,
+    };
+    ask(&visit.site.rooms().audience, rate).await??;
+    Ok(see_other(&links::watch_path(&entry.id)))
+}
+
+/// What all people think of the video, and what the caller does.
+async fn ratings(visit: &Visit, entry: &VideoEntry, caller: Option<&Caller>) -> Result<Ratings, ApiError> {
+    let mut ratings = Ratings {
+        likes: entry.tally.likes,
+        dislikes: entry.tally.dislikes,
+        liked: false,
+        disliked: false,
+    };
+    if let Some(caller) = caller {
+        let asked = GetRating {
+            video: entry.id,
+            username: caller.user.username.clone(),
+        };
+        let mine = ask(&visit.site.rooms().audience, asked).await?;
+        ratings.liked = mine == Some(Rating::Like);
+        ratings.disliked = mine == Some(Rating::Dislike);
+    }
+    Ok(ratings)
 }
 
 pub(super) async fn embed(id: String, visit: Visit) -> Result<Response, ApiError> {

@@ -72,7 +72,7 @@ pub use my_videos::{EditPage, MyVideo, MyVideosPage};
 pub use network::{FriendRow, FriendState, NetworkPage, RequestRow};
 pub use upload::{Choice, UploadPage, VideoFields};
 pub use video::{PlayerView, SourceFile, VideoCard};
-pub use watch::{Received, WatchPage};
+pub use watch::{Ratings, Received, WatchPage};
 
 use serde::Deserialize;
 

@@ -2,8 +2,8 @@
 
 use super::{
     AboutPage, AssetUrls, ChannelPage, Choice, Chrome, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
-    FriendState, HomePage, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, Received,
-    RequestRow, SourceFile, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
+    FriendState, HomePage, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, Ratings,
+    Received, RequestRow, SourceFile, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -144,6 +144,12 @@ pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
         channel_url: Some(format!("/c/{text}")),
         description: text.to_owned(),
         views: 8912,
+        ratings: Ratings {
+            likes: 214,
+            dislikes: 3,
+            liked: true,
+            disliked: false,
+        },
         published_at: 1_795_253_400_000,
         category: Some(text.to_owned()),
         licence: Some("CC BY".to_owned()),

@@ -22,6 +22,8 @@ pub struct WatchPage {
     pub description: String,
     /// Views, all pods together.
     pub views: u64,
+    /// What people think of it.
+    pub ratings: Ratings,
     /// When it was published, in milliseconds since the Unix epoch.
     pub published_at: u64,
     /// Label of the category.
@@ -48,6 +50,33 @@ pub struct WatchPage {
     pub can_edit: bool,
     /// Other videos worth a look.
     pub related: Vec<VideoCard>,
+}
+
+/// Likes and dislikes of all pods together, and those of who looks at the page.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ratings {
+    /// How many people like it.
+    pub likes: u64,
+    /// How many do not.
+    pub dislikes: u64,
+    /// This person likes it.
+    pub liked: bool,
+    /// This person does not.
+    pub disliked: bool,
+}
+
+impl Ratings {
+    /// `1,204`
+    #[must_use]
+    pub fn likes_text(&self) -> String {
+        super::format::grouped(self.likes)
+    }
+
+    /// `17`
+    #[must_use]
+    pub fn dislikes_text(&self) -> String {
+        super::format::grouped(self.dislikes)
+    }
 }
 
 /// How a friend's video came here.

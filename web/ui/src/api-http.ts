@@ -16,6 +16,14 @@ export class HttpPodApi implements PodApi {
     return parseLatest(await this.#ask('GET', `/videos?sort=-publishedAt&count=24${isLocal === undefined ? '' : `&isLocal=${isLocal}`}`));
   }
 
+  async view(uuid: string, seconds: number): Promise<void> {
+    await this.#ask('POST', `/videos/${encodeURIComponent(uuid)}/views`, { currentTime: seconds });
+  }
+
+  async rate(uuid: string, rating: string): Promise<void> {
+    await this.#ask('PUT', `/videos/${encodeURIComponent(uuid)}/rate`, { rating });
+  }
+
   // XMLHttpRequest, because fetch tells nothing about the progress of what it sends.
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded> {
     return new Promise((resolve, reject) => {

@@ -17,6 +17,10 @@ export interface Uploaded {
 export interface PodApi {
   /** The short ids of the latest videos, newest first, at most a page of them: of this pod, of friends, or of all. */
   latest(isLocal?: boolean): Promise<readonly string[]>;
+  /** Says that a video was watched, and where the player is, in seconds. */
+  view(uuid: string, seconds: number): Promise<void>;
+  /** Says what the person logged in thinks of a video: `like`, `dislike` or `none`. */
+  rate(uuid: string, rating: string): Promise<void>;
   /** Sends a video. Aborting the signal stops it; the promise is then rejected with an `AbortError`. */
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded>;
 }

@@ -2,6 +2,7 @@
 // and nobody will notice. Whatever goes wrong in the swarm, the video goes on over HTTP.
 
 import { type Rates, SourceAccount, bufferedBytes } from './accounting.ts';
+import { HttpPodApi } from './api-http.ts';
 import { mayChangeSource } from './change-over.ts';
 import { percent } from './format.ts';
 import { KeptVideos } from './kept-videos.ts';
@@ -10,6 +11,7 @@ import { podEvents } from './pod-events.ts';
 import { pageStorage, rememberSharing, sharingWanted } from './preference.ts';
 import { showChip } from './sharing-chip.ts';
 import { type Connection, SwarmEngine } from './swarm-engine.ts';
+import { ViewReport, moves } from './view-report.ts';
 import { obstacle } from './webtorrent.ts';
 
 /** What is known about the video's way here, once a second in the event `stats` and always as the property `stats`. */
@@ -53,6 +55,7 @@ export class PodPlayer extends HTMLElement {
   #file: FileSource | undefined;
   #video: HTMLVideoElement | null = null;
   #account = new SourceAccount();
+  #report: ViewReport | undefined;
   #engine: SwarmEngine | undefined;
   #source: 'http' | 'swarm' = 'http';
   /** The address in the swarm, once the torrent is ready. */
@@ -79,6 +82,8 @@ export class PodPlayer extends HTMLElement {
     this.#data = readPlayerData();
     this.#file = this.#data?.files[0];
     if (!this.#video || !this.#file) return;
+    const { uuid, duration } = this.#data ?? { uuid: '', duration: 0 };
+    this.#report = new ViewReport(duration, (seconds) => new HttpPodApi().view(uuid, seconds));
     this.#listening = new AbortController();
     this.#listen(this.#video, this.#listening.signal);
     this.#timer = setInterval(() => this.#tick(), TICK);
@@ -354,6 +359,7 @@ export class PodPlayer extends HTMLElement {
   }
 
   #tick(): void {
+    if (this.#video && moves(this.#video)) this.#report?.played(TICK / 1_000, this.#video.currentTime);
     this.#noteHttp();
     // It may have broken before this script was there to hear it.
     if (this.#source === 'http' && this.#trouble === '') this.#broken();

@@ -22,6 +22,14 @@ export class FakePodApi implements PodApi {
     });
   }
 
+  view(uuid: string, seconds: number): Promise<void> {
+    return this.#answer(`view ${uuid} ${seconds}`, undefined);
+  }
+
+  rate(uuid: string, rating: string): Promise<void> {
+    return this.#answer(`rate ${uuid} ${rating}`, undefined);
+  }
+
   /** Calls that let waiting uploads finish. */
   readonly finish: Array<() => void> = [];
 
