@@ -157,14 +157,12 @@ impl Audience {
                 self.origins.remove(&video);
                 self.due.insert(video);
             }
-            (Kind::CONTRIBUTION, Record::Contribution(part)) if live && author != self.me => {
-                if part.origin == self.me {
-                    self.contributed
-                        .entry(video)
-                        .or_default()
-                        .insert(author, part.tally);
-                    self.due.insert(video);
-                }
+            (Kind::CONTRIBUTION, Record::Contribution(part))
+                if live && part.origin == self.me && author != self.me =>
+            {
+                let parts = self.contributed.entry(video).or_default();
+                parts.insert(author, part.tally);
+                self.due.insert(video);
             }
             (Kind::CONTRIBUTION, _) if author != self.me => self.uncount(&video, &author),
             (kind @ (Kind::COUNTER | Kind::CONTRIBUTION), payload) if author == self.me => {

@@ -246,7 +246,8 @@ impl Handler<AddVideo> for LibraryActor {
         });
         let id = match self.state.begin_add(charge, &nonce) {
             Ok(id) => id,
-            Err((charge, error)) => {
+            Err(charge) => {
+                let error = LibraryError::Busy;
                 self.count_upload(UploadOutcome::from(&error));
                 if let Some(claim) = claim {
                     claim.return_charge(charge);

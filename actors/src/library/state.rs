@@ -198,18 +198,14 @@ impl Library {
     }
 
     /// Names a new video, whose bytes are paid for already.
-    /// The charge comes back with a refusal.
-    pub(super) fn begin_add(
-        &mut self,
-        charge: Charge,
-        nonce: &Nonce,
-    ) -> Result<VideoId, (Charge, LibraryError)> {
+    /// The charge comes back when too many are being added; the same may be tried again later.
+    pub(super) fn begin_add(&mut self, charge: Charge, nonce: &Nonce) -> Result<VideoId, Charge> {
         if self.adding.len() >= MAX_ADDING {
-            return Err((charge, LibraryError::Busy));
+            return Err(charge);
         }
         let id = VideoId::derive(&self.me, nonce);
         if self.local.contains_key(&id) || self.adding.contains_key(&id) {
-            return Err((charge, LibraryError::Busy)); // a nonce drawn twice: the next one will do
+            return Err(charge); // a nonce drawn twice: the next one will do
         }
         self.adding.insert(id, charge);
         Ok(id)

@@ -135,7 +135,7 @@ impl World {
         let mut friends = Friends::new(me, Policy::Open, 1_000);
         let mut noes = Vec::new();
         for (nth, written) in disk.records().enumerate() {
-            if nth % READ_BACK == usize::from(counter % 2 == 0) {
+            if nth % READ_BACK == usize::from(counter.is_multiple_of(2)) {
                 written.check();
             }
             let header = &written.header;
