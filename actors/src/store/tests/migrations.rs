@@ -230,5 +230,5 @@ async fn migrations_run_once_in_order_resume_and_keep_what_was() {
 #[test]
 fn this_release_has_one_migration_for_each_format_after_the_first() {
     let steps: Vec<u32> = THIS.migrations.iter().map(|step| step.to).collect();
-    assert_eq!(steps, (2..=FORMAT).collect::<Vec<_>>());
+    assert_eq!(steps, (1..FORMAT).map(|from| from + 1).collect::<Vec<_>>());
 }
