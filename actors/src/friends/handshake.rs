@@ -25,6 +25,12 @@ use crate::swarm::{Friend, Way, introduce};
 /// Hosts and pods spoken with at once.
 const AT_ONCE: usize = 10;
 
+/// Pods that others list are dialed one after the other, at this distance: a list must not make us a battering ram.
+const HINT_PACE: Duration = Duration::from_secs(1);
+
+/// Pods dialed at most when friends are made once.
+const HINTS_MAX: usize = 1_000;
+
 /// How long making a friend waits for the first comparison of catalogs.
 const FIRST_COMPARISON: Duration = Duration::from_secs(15);
 
@@ -64,8 +70,14 @@ impl Diplomat {
             .into_iter()
             .partition(|candidate| by_name.contains(&candidate.pod));
         // Those asked by name come first: they vouch for us with those they listed.
-        for group in [first, then] {
-            let shaken: Vec<_> = stream::iter(group)
+        for (group, pace) in [(first, Duration::ZERO), (then, HINT_PACE)] {
+            let shaken: Vec<_> = stream::iter(group.into_iter().take(HINTS_MAX).enumerate())
+                .then(|(number, candidate)| async move {
+                    if number > 0 {
+                        tokio::time::sleep(pace).await;
+                    }
+                    candidate
+                })
                 .map(|candidate| async move {
                     let result = self.shake_hands(&candidate).await;
                     (candidate, result)
