@@ -5,9 +5,11 @@
 //! does.
 #![forbid(unsafe_code)]
 
+mod attacker;
 mod audience;
 mod bad_input;
 mod catalog;
+mod forgery;
 mod friends;
 mod full_disk;
 mod health;
@@ -16,6 +18,7 @@ mod kill_loop;
 mod ledger;
 mod power_cut;
 mod ranges;
+mod replay;
 mod restart;
 mod shutdown;
 mod sockets;
