@@ -169,6 +169,16 @@ impl Attacker {
             .is_empty()
     }
 
+    /// Whether there is a connection now.
+    pub(crate) fn is_connected(&self) -> bool {
+        *self.connected.borrow()
+    }
+
+    /// Dials, and does not wait for what comes of it.
+    pub(crate) fn try_dial(&self) {
+        self.orders.send(Order::Dial).ok();
+    }
+
     /// Waits until there is a connection, or none.
     pub(crate) async fn until_connected(&self, yes: bool) -> anyhow::Result<()> {
         let mut connected = self.connected.clone();
