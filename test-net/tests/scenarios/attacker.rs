@@ -312,7 +312,7 @@ impl Driver {
         let topic = IdentTopic::new(topics::CATALOG);
         match self.swarm.behaviour_mut().gossip.publish(topic, bytes.clone()) {
             Err(PublishError::NoPeersSubscribedToTopic) if !done.is_closed() => {
-                self.unsent.push((bytes, done))
+                self.unsent.push((bytes, done));
             }
             published => {
                 done.send(published.is_ok()).ok();
