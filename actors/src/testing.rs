@@ -182,6 +182,7 @@ impl Pod {
             host: host.clone(),
             url: url.clone(),
             name: host.clone(),
+            version: "0".to_owned(),
             addresses: addresses.clone(),
         };
         directory.0.lock().unwrap().insert(host.clone(), lives);
@@ -203,6 +204,7 @@ impl Pod {
             base.swarm.clone(),
             base.store.clone(),
             directory.clone().start().recipient(),
+            PodKey::from_seed(&base.key.seed()),
             card.sign(&base.key, stamp(0)).unwrap(),
             FriendsMetrics::default(),
             base.supervisor.lifeline("friends"),

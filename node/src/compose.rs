@@ -296,6 +296,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         swarm.clone(),
         store.clone(),
         outside.recipient(),
+        key(),
         card.sign().or_exit(Exit::Config)?,
         FriendsMetrics::new(&mut registry),
         supervisor.lifeline("friends"),

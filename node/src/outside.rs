@@ -81,7 +81,10 @@ fn read_introduction(introduction: Introduction) -> Result<ResolvedHost, String>
         .and_then(|envelope| envelope.open().map_err(|error| error.to_string()))
         .map_err(|error| format!("its introduction is not valid: {error}"))?;
     let Record::Card(Card {
-        name, url, addresses, ..
+        name,
+        version,
+        url,
+        addresses,
     }) = record.payload()
     else {
         return Err("what it signed is no introduction".to_owned());
@@ -94,6 +97,7 @@ fn read_introduction(introduction: Introduction) -> Result<ResolvedHost, String>
         host: host.without_scheme(),
         url: url.clone(),
         name: name.clone(),
+        version: version.clone(),
         addresses: addresses.clone(),
     })
 }

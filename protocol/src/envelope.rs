@@ -97,6 +97,7 @@ const KIND_NAMES: &[(Kind, &str)] = &[
     (Kind::ABUSE, "abuse"),
     (Kind::PLAYLIST, "playlist"),
     (Kind::CARD, "card"),
+    (Kind::INVITE, "invite"),
 ];
 
 impl Kind {
@@ -130,6 +131,8 @@ impl Kind {
     pub const PLAYLIST: Self = Self(14);
     /// Who lives at a host; no record.
     pub const CARD: Self = Self(100);
+    /// What lets whoever holds it become a friend ([`crate::invite`]); no record.
+    pub const INVITE: Self = Self(101);
 
     /// Whether statements of this kind are records, which catalogs keep; also for kinds this version does not know.
     pub const fn is_record(self) -> bool {

@@ -8,6 +8,7 @@ pub mod descent;
 pub mod digest;
 pub mod envelope;
 pub mod ids;
+pub mod invite;
 pub mod keys;
 pub mod limits;
 pub mod magnet;

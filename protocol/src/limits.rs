@@ -86,3 +86,5 @@ pub const PLACES_MAX: usize = 512;
 pub const FETCH_MAX: usize = 1024;
 /// Longest text that explains a refusal.
 pub const REFUSAL_TEXT_MAX: usize = 500;
+/// Bytes of the envelope of an invite.
+pub const INVITE_MAX: usize = 1024;

@@ -30,6 +30,9 @@ pub enum Request {
         /// Envelope of kind friendship, live, with the pod asked.
         #[serde(with = "serde_bytes")]
         friendship: Vec<u8>,
+        /// Envelope of kind invite, by the pod asked.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_bytes")]
+        invite: Option<Vec<u8>>,
     },
     /// "Who are your friends?" Anybody may ask.
     ListFriends,

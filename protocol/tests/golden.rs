@@ -16,7 +16,8 @@ use seedpod_protocol::{
     descent::{Place, Prefix},
     digest::{Trie, TrieNode, state_digest},
     envelope::{Draft, Envelope, Kind, Rank, State, Verified, register_key},
-    ids::{ChannelId, ContentHash, ObjectId, RegisterKey, VideoId},
+    ids::{ChannelId, ContentHash, ObjectId, RegisterKey, Timestamp, VideoId},
+    invite::{Invite, InviteId},
     keys::PodKey,
     records::Record,
     requests::{AuthorRoot, FriendHint, Refusal, Request, Response},
@@ -295,6 +296,7 @@ fn requests() -> Vectors {
             Request::Befriend {
                 card: card.clone(),
                 friendship: friendship.clone(),
+                invite: None,
             },
         ),
         ("list-friends", Request::ListFriends),
@@ -409,13 +411,43 @@ fn descent(v: &mut Vectors) {
     v.hex("request fetch", fetch.encode().unwrap());
 }
 
-fn all() -> [(&'static str, Vectors); 5] {
+fn invites() -> Vectors {
+    let mut v = Vectors::default();
+    for (name, expires) in [
+        ("for ever", None),
+        ("expires", Some(Timestamp::from_millis(1_790_000_000_000))),
+    ] {
+        let invite = Invite {
+            id: InviteId::from_bytes([9; 16]),
+            url: "http://localhost:9002".into(),
+            expires,
+        };
+        let signed = invite.sign(&bob()).unwrap();
+        v.hex(&format!("invite {name} envelope"), signed.bytes());
+        v.text(&format!("invite {name} link"), &signed);
+        let request = Request::Befriend {
+            card: common::signed(card(), stamp(1, 1)).bytes().to_vec(),
+            friendship: common::signed(friendship(bob().id()), stamp(1, 2))
+                .bytes()
+                .to_vec(),
+            invite: Some(signed.bytes().to_vec()),
+        };
+        v.hex(
+            &format!("request befriend with invite {name}"),
+            request.encode().unwrap(),
+        );
+    }
+    v
+}
+
+fn all() -> [(&'static str, Vectors); 6] {
     [
         ("ids", ids()),
         ("records", records()),
         ("refused", refused()),
         ("digests", digests()),
         ("requests", requests()),
+        ("invites", invites()),
     ]
 }
 

@@ -27,6 +27,12 @@ fn requests() -> Vec<Request> {
         Request::Befriend {
             card: card.clone(),
             friendship: friendship.clone(),
+            invite: None,
+        },
+        Request::Befriend {
+            card: card.clone(),
+            friendship: friendship.clone(),
+            invite: Some(card.clone()),
         },
         Request::ListFriends,
         Request::Roots,

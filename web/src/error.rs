@@ -233,10 +233,11 @@ impl From<AudienceError> for ApiError {
 impl From<FriendsError> for ApiError {
     fn from(error: FriendsError) -> Self {
         match error {
-            FriendsError::AlreadyHasFriends | FriendsError::WrongPhase { .. } => {
-                Self::Conflict(error.to_string())
-            }
-            FriendsError::Unknown(_) => Self::NotFound(error.to_string()),
+            FriendsError::AlreadyHasFriends
+            | FriendsError::WrongPhase { .. }
+            | FriendsError::TooManyInvites(_) => Self::Conflict(error.to_string()),
+            FriendsError::Invite(_) => Self::BadRequest(error.to_string()),
+            FriendsError::Unknown(_) | FriendsError::UnknownInvite(_) => Self::NotFound(error.to_string()),
             FriendsError::Unreachable(_) => Self::BadGateway(error.to_string()),
             FriendsError::DiskFull => Self::NoSpace(error.to_string()),
             FriendsError::Store(_) => Self::internal(&error),

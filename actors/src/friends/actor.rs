@@ -1,7 +1,7 @@
 //! The shell of the friend list.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use prometheus_client::metrics::counter::Counter;
@@ -9,15 +9,19 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use seedpod_protocol::envelope::{Kind, State, Verified};
 use seedpod_protocol::ids::{PodId, Timestamp};
+use seedpod_protocol::invite::Invite;
+use seedpod_protocol::keys::PodKey;
 use seedpod_protocol::records::Record;
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use super::handshake::{Diplomat, candidate_of};
+use super::invites::{self, InviteId, MAX_LABEL, MAX_USES};
 use super::messages::{
-    CatalogReplayed, Decide, Decision, FriendEntry, FriendsError, ListPods, MadeFriends, MakeFriends, Phase,
-    QuitFriends, RemoveFriend, ResolveHost,
+    CatalogReplayed, CreateInvite, Decide, Decision, FriendEntry, FriendsError, InviteEntry, ListInvites,
+    ListPods, MadeFriends, MakeFriends, Phase, QuitFriends, RemoveFriend, ResolveHost, RevokeInvite,
 };
+use super::phases::Event;
 use super::records;
 use super::rounds::{SyncNow, sync_interval};
 use super::state::{Friends, Policy};
@@ -66,9 +70,10 @@ pub(super) struct Links {
 pub struct FriendsActor {
     pub(super) state: Friends,
     pub(super) options: FriendsOptions,
-    pub(super) last_round: Instant,
     /// Until the catalog has been replayed, what is heard is nothing new.
     replaying: bool,
+    /// Signs invites, and nothing else.
+    key: PodKey,
     links: Links,
     metrics: FriendsMetrics,
     _lifeline: Lifeline,
@@ -111,17 +116,24 @@ impl FriendsActor {
         swarm: Swarm,
         store: Store,
         resolver: Recipient<ResolveHost>,
+        key: PodKey,
         card: Verified<Record>,
         metrics: FriendsMetrics,
         lifeline: Lifeline,
     ) -> Result<Self, StoreError> {
         let me = card.header().author;
-        let mut state = Friends::new(me, options.policy, options.initial_score);
+        let mut state = Friends::new(me, options.policy, options.initial_score, options.round);
         for row in store.scan_prefix(tables::FRIENDS, &[]) {
             let (key, value) = row?;
             let (pod, entry) =
                 records::decode(&key, &value).map_err(|error| StoreError::Row(error.to_string()))?;
             state.restore(pod, entry);
+        }
+        for row in store.scan_prefix(tables::INVITES, &[]) {
+            let (key, value) = row?;
+            let (id, invite) =
+                invites::decode(&key, &value).map_err(|error| StoreError::Row(error.to_string()))?;
+            state.invites.insert(id, invite);
         }
         let links = Links {
             me,
@@ -137,8 +149,8 @@ impl FriendsActor {
         Ok(Self {
             state,
             options,
-            last_round: Instant::now(),
             replaying: true,
+            key,
             links,
             metrics,
             _lifeline: lifeline,
@@ -234,12 +246,12 @@ impl Handler<QuitFriends> for FriendsActor {
     type Result = ResponseFuture<Result<(), FriendsError>>;
 
     fn handle(&mut self, _: QuitFriends, ctx: &mut Context<Self>) -> Self::Result {
-        let leaving = [Phase::Friends, Phase::Asking];
+        let leaving = [Phase::Friends, Phase::Asking, Phase::Ejected];
         let pods: Vec<PodId> = leaving
             .iter()
             .flat_map(|phase| self.state.in_phase(*phase).map(|(pod, _)| pod))
             .collect();
-        self.run(ctx, async move |diplomat| diplomat.part(&pods, None).await)
+        self.run(ctx, async move |diplomat| diplomat.part(&pods, Event::Quit).await)
     }
 }
 
@@ -247,14 +259,8 @@ impl Handler<RemoveFriend> for FriendsActor {
     type Result = ResponseFuture<Result<(), FriendsError>>;
 
     fn handle(&mut self, RemoveFriend(number): RemoveFriend, ctx: &mut Context<Self>) -> Self::Result {
-        let found = self
-            .state
-            .by_number(number)
-            .map(|pod| (pod, self.state.phase(&pod)));
-        self.run(ctx, async move |diplomat| match found? {
-            (pod, Some(Phase::Friends)) => diplomat.part(&[pod], Some(Phase::EndedByUs)).await,
-            (pod, _) => diplomat.drop_entry(pod).await,
-        })
+        let found = self.state.by_number(number);
+        self.run(ctx, async move |diplomat| diplomat.drop_entry(found?).await)
     }
 }
 
@@ -286,6 +292,95 @@ impl Handler<Decide> for FriendsActor {
     }
 }
 
+impl Handler<CreateInvite> for FriendsActor {
+    type Result = ResponseFuture<Result<InviteEntry, FriendsError>>;
+
+    fn handle(&mut self, create: CreateInvite, ctx: &mut Context<Self>) -> Self::Result {
+        let made = self.make_invite(create);
+        self.run(ctx, async move |diplomat| {
+            let (id, number) = made?;
+            diplomat.save_invite(id).await?;
+            let all = diplomat.with(|friends, now| friends.invites.list(now)).await?;
+            let made = all.into_iter().find(|invite| invite.number == number);
+            made.ok_or(FriendsError::UnknownInvite(number))
+        })
+    }
+}
+
+impl Handler<ListInvites> for FriendsActor {
+    type Result = Vec<InviteEntry>;
+
+    fn handle(&mut self, _: ListInvites, _: &mut Context<Self>) -> Vec<InviteEntry> {
+        self.state.invites.list(clock::now())
+    }
+}
+
+impl Handler<RevokeInvite> for FriendsActor {
+    type Result = ResponseFuture<Result<(), FriendsError>>;
+
+    fn handle(&mut self, RevokeInvite(number): RevokeInvite, ctx: &mut Context<Self>) -> Self::Result {
+        let revoked = self.state.invites.revoke(number);
+        self.run(ctx, async move |diplomat| {
+            let (id, invite) = revoked?;
+            let saved = diplomat.save_invite(id).await;
+            if saved.is_err() {
+                diplomat
+                    .with(move |friends, _| friends.invites.insert(id, invite))
+                    .await?;
+            }
+            saved
+        })
+    }
+}
+
+impl FriendsActor {
+    /// Signs an invite and takes it into the list.
+    fn make_invite(&mut self, create: CreateInvite) -> Result<(InviteId, u64), FriendsError> {
+        let CreateInvite { label, lasts, uses } = create;
+        let refuse = |text: String| Err(FriendsError::Invite(text));
+        if self.options.policy == Policy::Closed {
+            return refuse("this pod's policy is `closed`: nobody could come in by an invite".to_owned());
+        }
+        if !(1..=MAX_USES).contains(&uses) {
+            return refuse(format!("{uses} uses: an invite has 1 to {MAX_USES}"));
+        }
+        if label.chars().count() > MAX_LABEL || label.chars().any(char::is_control) {
+            return refuse(format!(
+                "the label is not one line of at most {MAX_LABEL} characters"
+            ));
+        }
+        let Record::Card(card) = self.links.card.payload() else {
+            return refuse("this pod has no card".to_owned());
+        };
+        let number = self.state.invites.next_number()?;
+        let created = clock::now();
+        let expires = lasts.map(|lasts| {
+            let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+            Timestamp::from_millis(created.as_millis().saturating_add(lasts))
+        });
+        let invite = Invite {
+            id: InviteId::from_bytes(rand::random()),
+            url: card.url.clone(),
+            expires,
+        };
+        let signed = match invite.sign(&self.key) {
+            Ok(signed) => signed,
+            Err(error) => return refuse(error.to_string()),
+        };
+        let stored = invites::Invite {
+            number,
+            label,
+            created,
+            expires,
+            uses,
+            used_by: Vec::new(),
+            link: signed.to_string(),
+        };
+        self.state.invites.insert(invite.id, stored);
+        Ok((invite.id, number))
+    }
+}
+
 impl Handler<PeerChanged> for FriendsActor {
     type Result = ();
 
@@ -295,6 +390,10 @@ impl Handler<PeerChanged> for FriendsActor {
         if arrived && self.state.phase(&pod) == Some(Phase::Friends) {
             self.metrics.asked.inc();
             ctx.notify(SyncNow(pod));
+            if self.state.wants_introduction(&pod) {
+                let diplomat = self.diplomat(ctx);
+                ctx.spawn(async move { diplomat.resolve_again(pod).await }.into_actor(self));
+            }
         }
     }
 }
@@ -312,8 +411,14 @@ impl Handler<Changed> for FriendsActor {
                 }
             };
             let header = held.record.header();
-            if header.author == self.links.me && !self.replaying {
-                self.state.owe_everyone();
+            if header.author == self.links.me {
+                self.state.holds_own(header.key(), !self.replaying);
+            }
+            if let Record::Profile(profile) = held.record.payload()
+                && self.state.has_moved_to(&header.author, &profile.url)
+            {
+                let (diplomat, pod, url) = (self.diplomat(ctx), header.author, profile.url.clone());
+                ctx.spawn(async move { diplomat.resolve_at(pod, url).await }.into_actor(self));
             }
             if header.kind == Kind::FRIENDSHIP
                 && let Ok(about) = PodId::try_from(header.object)

@@ -9,24 +9,21 @@ use tracing::{info, warn};
 
 use super::handshake::{Diplomat, candidate_of, signed, stopped, store, text};
 use super::messages::{FriendsError, Phase};
+use super::phases::Event;
 use super::state::{Candidate, Friends};
-use crate::catalog::messages::{KeepAuthors, Part};
+use crate::catalog::messages::{Hide, KeepAuthors, Part};
 
 impl Diplomat {
-    /// Ends friendships: signs our no, lets their records go, and tells those who can be reached. The entries move to
-    /// `phase`, or are forgotten; one whose no could not be written stays as it was.
-    pub(super) async fn part(&self, pods: &[PodId], phase: Option<Phase>) -> Result<(), FriendsError> {
+    /// Ends friendships: signs our no, lets their records go, and tells those who can be reached. The entries move as
+    /// the event says; one whose no could not be written stays as it was.
+    pub(super) async fn part(&self, pods: &[PodId], event: Event) -> Result<(), FriendsError> {
         let mut noes = Vec::new();
         let mut failed = None;
         for &pod in pods {
-            let end = move |friends: &mut Friends, now| match phase {
-                Some(phase) => friends.ended(&pod, phase, None, now),
-                None => friends.forget(&pod),
+            let end = move |friends: &mut Friends, now| {
+                friends.happened(&pod, event, now);
             };
-            match self
-                .end(pod, |phase| matches!(phase, Phase::Friends | Phase::Asking), end)
-                .await
-            {
+            match self.end(pod, Phase::binds, end).await {
                 Ok(Some((candidate, no))) => {
                     info!(pod = %pod.short(), host = %candidate.host, "friendship ended");
                     noes.push((candidate, no));
@@ -46,10 +43,10 @@ impl Diplomat {
     /// Forgets an entry; one that our yes stands with is parted from first.
     pub(super) async fn drop_entry(&self, pod: PodId) -> Result<(), FriendsError> {
         let dropped = self
-            .with(move |friends, _| {
+            .with(move |friends, now| {
                 let free = !friends.is_bound(&pod);
                 if free {
-                    friends.forget(&pod);
+                    friends.happened(&pod, Event::Remove, now);
                 }
                 free
             })
@@ -58,7 +55,7 @@ impl Diplomat {
             self.save(pod).await;
             return Ok(());
         }
-        self.part(&[pod], None).await
+        self.part(&[pod], Event::Remove).await
     }
 
     /// Wants nothing to do with a pod any more.
@@ -67,7 +64,7 @@ impl Diplomat {
             .with(move |friends, now| {
                 let free = !friends.is_bound(&pod);
                 if free {
-                    friends.ended(&pod, Phase::Blocked, None, now);
+                    friends.happened(&pod, Event::Block, now);
                 }
                 free
             })
@@ -76,7 +73,35 @@ impl Diplomat {
             self.save(pod).await;
             return Ok(());
         }
-        self.part(&[pod], Some(Phase::Blocked)).await
+        self.part(&[pod], Event::Block).await
+    }
+
+    /// A friend could not be reached for too long: its records are kept and hidden. Our yes stands, so that it comes back
+    /// without a question and nothing has to be fetched again.
+    pub(super) async fn eject(&self, pod: PodId) -> Result<(), FriendsError> {
+        let ejected = self.with(move |friends, now| friends.happened(&pod, Event::ScoreSpent, now));
+        if !ejected.await? {
+            return Ok(());
+        }
+        info!(pod = %pod.short(), "friend ejected: it could not be reached for too long");
+        self.save(pod).await;
+        let hidden = self.links.catalog.send(Hide(pod)).await;
+        hidden.map_err(stopped)?.map_err(store)?;
+        self.tell_swarm().await
+    }
+
+    /// Lets go of what has outlived its time: ejected friends with their records, requests, strangers that are over.
+    pub(super) async fn clear_surplus(&self) -> Result<(), FriendsError> {
+        let surplus = self.with(|friends, now| friends.surplus(now)).await?;
+        for pod in surplus.forget {
+            self.with(move |friends, now| friends.happened(&pod, Event::Expire, now))
+                .await?;
+            self.save(pod).await;
+        }
+        if surplus.part.is_empty() {
+            return Ok(());
+        }
+        self.part(&surplus.part, Event::Expire).await
     }
 
     /// The other side signed a no: so do we, and its records leave.
@@ -86,8 +111,7 @@ impl Diplomat {
             return Ok(());
         }
         let end = move |friends: &mut Friends, now| {
-            let trouble = Some("they ended the friendship".to_owned());
-            friends.ended(&pod, Phase::EndedByThem, trouble, now);
+            friends.happened(&pod, Event::TheyEnded, now);
         };
         let ended = self.end(pod, |phase| phase == Phase::Friends, end).await?;
         let Some((candidate, _)) = ended else {
@@ -99,7 +123,7 @@ impl Diplomat {
 
     /// Moves an entry, if it is in one of the phases meant, and lets the pod go. When that could not be written the entry
     /// goes back.
-    async fn end(
+    pub(super) async fn end(
         &self,
         pod: PodId,
         meant: impl FnOnce(Phase) -> bool + Send + 'static,
@@ -173,6 +197,8 @@ impl Diplomat {
             host: String::new(),
             url: String::new(),
             addresses: Vec::new(),
+            version: String::new(),
+            invite: None,
         };
         let candidate = self
             .with(move |friends, _| {

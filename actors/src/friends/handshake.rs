@@ -3,22 +3,25 @@
 //! Each step that changes the list is one message to the actor; between the steps the world may have moved, so every
 //! step looks again. What is signed is on disk, together with the entry it belongs to, before the other side sees it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
 use futures::stream::{self, StreamExt};
 use seedpod_protocol::envelope::{Envelope, Kind, State, Verified};
 use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
+use seedpod_protocol::invite::{InviteId, SignedInvite};
 use seedpod_protocol::records::{Card, Friendship, Record};
 use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
 use tracing::{debug, info, warn};
 
 use super::actor::{FriendsActor, Links, With};
 use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHost};
-use super::records;
+use super::phases::Event;
 use super::rounds::SyncNow;
-use super::state::{Answer, Candidate, Friends};
-use crate::catalog::messages::{Admit, GetEnvelope, Publish, PublishError, Receive};
+use super::state::{Answer, Candidate, Entry, Friends};
+use super::{invites, records};
+use crate::catalog::messages::{Admit, GetEnvelope, Hide, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
 use crate::swarm::{Friend, Way, introduce};
 
@@ -54,11 +57,15 @@ impl Diplomat {
             .collect()
             .await;
         let mut lists = Vec::new();
+        let mut invites: BTreeMap<PodId, Vec<u8>> = BTreeMap::new();
         for (host, answer) in asked {
             match answer {
-                Ok(list) => lists.push(Some(list)),
+                Ok((resolved, hints, invite)) => {
+                    invites.extend(invite.map(|invite| (resolved.pod, invite)));
+                    lists.push(Some((resolved, hints)));
+                }
                 Err(cause) => {
-                    made.failed.push((host, cause));
+                    made.failed.push((shown(host), cause));
                     lists.push(None);
                 }
             }
@@ -68,6 +75,10 @@ impl Diplomat {
             .with(move |friends, _| friends.choose(&lists))
             .await?
             .into_iter()
+            .map(|candidate| Candidate {
+                invite: invites.remove(&candidate.pod),
+                ..candidate
+            })
             .partition(|candidate| by_name.contains(&candidate.pod));
         // Those asked by name come first: they vouch for us with those they listed.
         for (group, pace) in [(first, Duration::ZERO), (then, HINT_PACE)] {
@@ -98,9 +109,16 @@ impl Diplomat {
         Ok(made)
     }
 
-    async fn ask_host(&self, host: &str) -> Result<(ResolvedHost, Vec<FriendHint>), String> {
+    /// Who lives at a host, or at the one that an invite's link leads to, and whom it lists.
+    async fn ask_host(&self, host: &str) -> Result<(ResolvedHost, Vec<FriendHint>, Option<Vec<u8>>), String> {
+        let invite = SignedInvite::is_link(host)
+            .then(|| host.parse::<SignedInvite>())
+            .transpose()
+            .map_err(text)?;
         let resolve = ResolveHost {
-            host: host.to_owned(),
+            host: invite
+                .as_ref()
+                .map_or_else(|| host.to_owned(), |invite| invite.invite().url.clone()),
         };
         let resolved = self
             .links
@@ -112,13 +130,17 @@ impl Diplomat {
         if resolved.pod == self.links.me {
             return Err("this is our own address".to_owned());
         }
+        if invite.as_ref().is_some_and(|invite| invite.pod() != resolved.pod) {
+            return Err("another pod than the one that invited lives there now".to_owned());
+        }
+        let invite = invite.map(|invite| invite.bytes().to_vec());
         match self
             .links
             .swarm
             .request(resolved.pod, &resolved.addresses, Request::ListFriends)
             .await
         {
-            Ok(Response::Friends(hints)) => Ok((resolved, hints)),
+            Ok(Response::Friends(hints)) => Ok((resolved, hints, invite)),
             Ok(other) => Err(unexpected(&other)),
             Err(error) => Err(error.to_string()),
         }
@@ -127,14 +149,17 @@ impl Diplomat {
     /// Signs our yes, sends it and takes their yes.
     pub(super) async fn shake_hands(&self, candidate: &Candidate) -> Result<(), String> {
         let candidate_too = candidate.clone();
-        if !self
-            .with(move |friends, now| friends.asking(&candidate_too, now))
+        let (before, may) = self
+            .with(move |friends, now| {
+                let before = friends.get(&candidate_too.pod).cloned();
+                (before, friends.asking(&candidate_too, now))
+            })
             .await
-            .map_err(text)?
-        {
+            .map_err(text)?;
+        if !may {
             return Err("it is blocked, or there are too many friends".to_owned());
         }
-        let result = match self.say_yes(candidate).await {
+        let result = match self.say_yes(candidate, None).await {
             Ok(ours) => self.ask_for_friendship(candidate, &ours).await,
             Err(error) => Err(Refused::No(error.to_string())),
         };
@@ -145,18 +170,28 @@ impl Diplomat {
             }
             Err(Refused::Waiting) => Err("asked; their operator has to accept".to_owned()),
             Err(Refused::No(cause)) => {
-                self.take_back(candidate).await;
+                self.take_back(candidate, before).await;
                 Err(cause)
             }
         }
     }
 
-    /// A handshake failed: our yes must not stand, unless they became a friend by asking us in the meantime.
-    async fn take_back(&self, candidate: &Candidate) {
+    /// A handshake failed: what was is again, and our yes does not stand, unless it did before or they became a friend by
+    /// asking us in the meantime.
+    async fn take_back(&self, candidate: &Candidate, before: Option<Entry>) {
         let pod = candidate.pod;
         let taken = match self.with(move |friends, _| friends.phase(&pod)).await {
             Ok(Some(Phase::Friends)) => Ok(()),
-            Ok(Some(Phase::Asking)) => self.part(&[pod], None).await,
+            Ok(Some(Phase::Asking)) => match before {
+                Some(before) if before.phase == Phase::Ejected => self.let_be(pod, before).await,
+                Some(before) if !before.phase.binds() => {
+                    let back = move |friends: &mut Friends, _| friends.restore(pod, before);
+                    self.end(pod, |phase| phase == Phase::Asking, back)
+                        .await
+                        .map(drop)
+                }
+                _ => self.part(&[pod], Event::Quit).await,
+            },
             // The operator ended it while we spoke; what was signed after that no must not stand either.
             Ok(_) => self.let_go(candidate).await.map(drop),
             Err(error) => Err(error),
@@ -164,6 +199,14 @@ impl Diplomat {
         if let Err(error) = taken {
             warn!(host = %candidate.host, %error, "our yes could not be taken back");
         }
+    }
+
+    /// An ejected friend that did not come back is ejected as it was, its records kept.
+    async fn let_be(&self, pod: PodId, before: Entry) -> Result<(), FriendsError> {
+        self.with(move |friends, _| friends.restore(pod, before)).await?;
+        self.save(pod).await;
+        let hidden = self.links.catalog.send(Hide(pod)).await;
+        hidden.map_err(stopped)?.map_err(store)
     }
 
     async fn ask_for_friendship(
@@ -174,6 +217,7 @@ impl Diplomat {
         let request = Request::Befriend {
             card: self.links.card.bytes().to_vec(),
             friendship: ours.bytes().to_vec(),
+            invite: candidate.invite.clone(),
         };
         let answer = self
             .links
@@ -206,7 +250,13 @@ impl Diplomat {
     }
 
     /// Answers a pod that shows its yes.
-    pub(super) async fn answer(&self, from: PodId, card: Vec<u8>, friendship: Vec<u8>) -> Response {
+    pub(super) async fn answer(
+        &self,
+        from: PodId,
+        card: Vec<u8>,
+        friendship: Vec<u8>,
+        invite: Option<Vec<u8>>,
+    ) -> Response {
         let candidate = match self.introduced(from, &card).await {
             Ok(candidate) => candidate,
             Err(cause) => return refusal(Refusal::Malformed, &cause),
@@ -215,18 +265,35 @@ impl Diplomat {
             Ok(theirs) => theirs,
             Err(cause) => return refusal(Refusal::Malformed, &cause),
         };
+        // An invite that is none of ours is as good as none.
+        let invite = invite
+            .and_then(|bytes| SignedInvite::open(&bytes).ok())
+            .filter(|invite| invite.pod() == self.links.me)
+            .map(|invite| invite.invite().id);
         let asking = candidate.clone();
-        let answer = match self.with(move |friends, now| friends.asked(&asking, now)).await {
-            Ok(answer) => answer,
-            Err(_) => return refusal(Refusal::Busy, "this pod is stopping"),
+        let decided = self
+            .with(move |friends, now| {
+                let made_room = friends.make_room(&asking.pod);
+                let before = friends.get(&asking.pod).cloned();
+                let uses = invite.map(|id| friends.invites.uses_of(&id));
+                let answer = friends.asked(&asking, invite, now);
+                let counted = invite.filter(|id| uses != Some(friends.invites.uses_of(id)));
+                (answer, before, counted, made_room)
+            })
+            .await;
+        let Ok((answer, before, counted, made_room)) = decided else {
+            return refusal(Refusal::Busy, "this pod is stopping");
         };
+        if let Some(gone) = made_room {
+            self.save(gone).await;
+        }
         if let Answer::Refuse(reason) = answer {
             if reason == Refusal::AskedOperator {
                 self.save(candidate.pod).await;
             }
             return refusal(reason, refusal_text(reason));
         }
-        let agreed = match self.say_yes(&candidate).await {
+        let agreed = match self.say_yes(&candidate, counted).await {
             Ok(ours) => self.both_agree(candidate.clone(), theirs).await.map(|()| ours),
             Err(error) => Err(error),
         };
@@ -240,7 +307,8 @@ impl Diplomat {
                 }
             }
             Err(error) => {
-                self.take_back(&candidate).await;
+                self.take_back(&candidate, before).await;
+                self.give_back(counted, from).await;
                 refusal(Refusal::Busy, &error.to_string())
             }
         }
@@ -286,10 +354,45 @@ impl Diplomat {
         Some(envelope.header().state == State::Live)
     }
 
-    /// Our yes, and the entry as it stands.
-    async fn say_yes(&self, candidate: &Candidate) -> Result<Verified<Record>, FriendsError> {
+    /// Stores an invite as it stands, or that it is gone.
+    pub(super) async fn save_invite(&self, id: InviteId) -> Result<(), FriendsError> {
         let _turn = self.links.writes.lock().await;
-        let publish = self.friendship(candidate, State::Live).await?;
+        let row = self.with(move |friends, _| invite_row(friends, &id)).await?;
+        self.links.store.commit(row).await.map_err(store)
+    }
+
+    /// No friendship came of an invite, so it was not used.
+    async fn give_back(&self, invite: Option<InviteId>, pod: PodId) {
+        let Some(id) = invite else { return };
+        let _turn = self.links.writes.lock().await;
+        let given = self
+            .with(move |friends, _| {
+                let is_friend = friends.phase(&pod) == Some(Phase::Friends);
+                if !is_friend {
+                    friends.invites.give_back(&id, &pod);
+                }
+                invite_row(friends, &id)
+            })
+            .await;
+        if let Ok(row) = given
+            && let Err(error) = self.links.store.commit(row).await
+        {
+            warn!(%error, "a use of an invite that came to nothing could not be taken back");
+        }
+    }
+
+    /// Our yes, the entry as it stands, and the invite that let it in.
+    async fn say_yes(
+        &self,
+        candidate: &Candidate,
+        invite: Option<InviteId>,
+    ) -> Result<Verified<Record>, FriendsError> {
+        let _turn = self.links.writes.lock().await;
+        let mut publish = self.friendship(candidate, State::Live).await?;
+        if let Some(id) = invite {
+            let row = self.with(move |friends, _| invite_row(friends, &id)).await?;
+            publish.along.merge(row);
+        }
         signed(self.links.catalog.send(publish).await)
     }
 
@@ -392,6 +495,17 @@ impl Diplomat {
     }
 }
 
+/// The row of an invite as it stands, or its deletion.
+pub(super) fn invite_row(friends: &Friends, id: &InviteId) -> Transaction {
+    let mut transaction = Transaction::new();
+    let key = id.as_bytes().to_vec();
+    match friends.invites.get(id) {
+        Some(invite) => transaction.put(tables::INVITES, key, invites::encode(invite)),
+        None => transaction.delete(tables::INVITES, key),
+    };
+    transaction
+}
+
 enum Refused {
     /// Their operator decides.
     Waiting,
@@ -405,6 +519,8 @@ pub(super) fn candidate_of(friends: &Friends, pod: &PodId) -> Option<Candidate> 
         host: entry.host.clone(),
         url: entry.url.clone(),
         addresses: entry.addresses.clone(),
+        version: entry.version.clone(),
+        invite: None,
     })
 }
 
@@ -413,11 +529,18 @@ impl Diplomat {
     async fn introduced(&self, from: PodId, card: &[u8]) -> Result<Candidate, String> {
         let record = self.shown_by(from, card).await?;
         match record.payload() {
-            Record::Card(Card { url, addresses, .. }) => Ok(Candidate {
+            Record::Card(Card {
+                url,
+                addresses,
+                version,
+                ..
+            }) => Ok(Candidate {
                 pod: from,
                 host: host_of(url).to_owned(),
                 url: url.clone(),
                 addresses: addresses.clone(),
+                version: version.clone(),
+                invite: None,
             }),
             _ => Err("the card is none".to_owned()),
         }
@@ -473,6 +596,14 @@ fn refusal_text(reason: Refusal) -> &'static str {
         Refusal::Malformed => "the request is not what it should be",
         Refusal::NotAFriend => "we are not friends",
         Refusal::Other(_) => "refused",
+    }
+}
+
+/// A host as it may be shown and logged: an invite's link is a secret.
+fn shown(host: String) -> String {
+    match host.split_once("/invite#") {
+        Some((place, _)) => place.to_owned(),
+        None => host,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What may be said to the friend list.
 
+use std::time::Duration;
+
 use actix::Message;
 use seedpod_protocol::ids::{PodId, Timestamp};
 
@@ -47,8 +49,36 @@ pub struct FriendEntry {
     pub rtt_ms: Option<u32>,
     /// Whether it has acknowledged all of our records.
     pub in_sync: bool,
+    /// Whether it still takes us for a friend, as far as we know: one that let us go has not told us, and refuses us.
+    pub lets_us_in: bool,
+    /// The version of its software, as it last introduced itself; empty if that is not known.
+    pub version: String,
+    /// Why the friendship is over, in words.
+    pub cause: Option<String>,
+    /// When and why the score last moved.
+    pub changed: Option<ScoreChange>,
     /// What went wrong last, in words.
     pub trouble: Option<String>,
+}
+
+/// A move of a friend's score.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreChange {
+    /// How far, up or down.
+    pub by: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: ScoreReason,
+}
+
+/// Why a score moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScoreReason {
+    /// It took the records of ours that it lacked.
+    Acknowledged,
+    /// It could not be reached while it lacked records of ours; in words, why.
+    Unreachable(String),
 }
 
 /// A pod found at a host: what `GET /api/v1/pods/self` said, signature checked.
@@ -62,6 +92,8 @@ pub struct ResolvedHost {
     pub url: String,
     /// Its name.
     pub name: String,
+    /// The version of its software.
+    pub version: String,
     /// Multiaddrs at which it can be dialed.
     pub addresses: Vec<String>,
 }
@@ -88,7 +120,7 @@ pub struct ResolveError {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<MadeFriends, FriendsError>")]
 pub struct MakeFriends {
-    /// Hosts, each a host and none twice.
+    /// Hosts or links of invites, none twice.
     pub hosts: Vec<String>,
     /// Whether it is an error to have friends already; false adds to them.
     pub only_when_alone: bool,
@@ -112,6 +144,15 @@ pub enum FriendsError {
     /// No such number.
     #[error("there is no pod number {0} in the friend list")]
     Unknown(u64),
+    /// No such invite.
+    #[error("there is no invite number {0}")]
+    UnknownInvite(u64),
+    /// As many invites as are kept.
+    #[error("there are {0} invites already; revoke some")]
+    TooManyInvites(usize),
+    /// The invite that was asked for cannot be.
+    #[error("{0}")]
+    Invite(String),
     /// The entry is in a phase in which this makes no sense.
     #[error("{host} is not {expected}")]
     WrongPhase {
@@ -175,3 +216,87 @@ pub struct ListPods;
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), FriendsError>")]
 pub struct CatalogReplayed;
+
+/// Asks when the next round is and what friends have not acknowledged.
+#[derive(Debug, Message)]
+#[rtype(result = "RoundStats")]
+pub struct GetRounds;
+
+/// The rounds as they stand.
+#[derive(Debug, Clone)]
+pub struct RoundStats {
+    /// How long a round is.
+    pub round: Duration,
+    /// How long until the next one.
+    pub remaining: Duration,
+    /// Friends, each with how many of our records it has not acknowledged as far as this run knows.
+    pub friends: Vec<Outstanding>,
+}
+
+/// What one friend has not acknowledged.
+#[derive(Debug, Clone)]
+pub struct Outstanding {
+    /// The friend.
+    pub pod: PodId,
+    /// Its host.
+    pub host: String,
+    /// Records of ours.
+    pub records: u64,
+}
+
+/// Makes an invite: whoever holds its link becomes a friend without a further question, unless the policy is closed.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<InviteEntry, FriendsError>")]
+pub struct CreateInvite {
+    /// What it is for, up to 120 characters; only this pod's operator sees it.
+    pub label: String,
+    /// How long it holds; for ever if absent.
+    pub lasts: Option<Duration>,
+    /// How many pods may come in by it, 1 to 1,000.
+    pub uses: u32,
+}
+
+/// Asks for all invites, newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<InviteEntry>")]
+pub struct ListInvites;
+
+/// Takes an invite back: nobody comes in by it any more. Friendships that came of it stay.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), FriendsError>")]
+pub struct RevokeInvite(
+    /// Its number.
+    pub u64,
+);
+
+/// An invite, as the operator sees it.
+#[derive(Debug, Clone)]
+pub struct InviteEntry {
+    /// A small number that names it on this pod.
+    pub number: u64,
+    /// What it is for.
+    pub label: String,
+    /// What is handed on. A secret: whoever holds it comes in.
+    pub link: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ceases to hold.
+    pub expires: Option<Timestamp>,
+    /// How many pods may come in by it.
+    pub uses: u32,
+    /// How many did.
+    pub used: u32,
+    /// Whether it lets anybody in now.
+    pub state: InviteState,
+}
+
+/// Whether an invite lets anybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InviteState {
+    /// It does.
+    Open,
+    /// As many came as may.
+    UsedUp,
+    /// Its time is over.
+    Expired,
+}

@@ -5,10 +5,10 @@ use seedpod_protocol::codec::{self, CodecError};
 use seedpod_protocol::ids::{PodId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::messages::Phase;
+use super::messages::{Phase, ScoreChange, ScoreReason};
 use super::state::{Entry, Seen};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// More than the longest entry can be.
 const MAX_ROW: usize = 64 * 1024;
@@ -22,6 +22,8 @@ pub(crate) enum FriendRowError {
     Newer(u8),
     #[error("a stored friend has the unknown phase {0}")]
     Phase(u8),
+    #[error("a stored friend's score moved for the unknown reason {0}")]
+    Reason(u8),
     #[error("a stored friend is damaged: {0}")]
     Codec(#[from] CodecError),
     #[error("a stored friend has a key that is no pod")]
@@ -37,6 +39,79 @@ struct RowV1 {
     phase: u8,
     score: u32,
     since: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowV2 {
+    number: u64,
+    host: String,
+    url: String,
+    addresses: Vec<String>,
+    phase: u8,
+    score: u32,
+    since: Timestamp,
+    by_operator: bool,
+    version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed: Option<Changed>,
+}
+
+/// Why: 1 acknowledged, 2 unreachable.
+#[derive(Serialize, Deserialize)]
+struct Changed {
+    by: i64,
+    at: Timestamp,
+    why: u8,
+    text: String,
+}
+
+impl From<RowV1> for RowV2 {
+    /// What the first version did not know: nobody dealt with by the operator's own hand may be lost.
+    fn from(row: RowV1) -> Self {
+        Self {
+            number: row.number,
+            host: row.host,
+            url: row.url,
+            addresses: row.addresses,
+            phase: row.phase,
+            score: row.score,
+            since: row.since,
+            by_operator: true,
+            version: String::new(),
+            cause: None,
+            changed: None,
+        }
+    }
+}
+
+impl Changed {
+    fn of(change: &ScoreChange) -> Self {
+        let (why, text) = match &change.reason {
+            ScoreReason::Acknowledged => (1, String::new()),
+            ScoreReason::Unreachable(text) => (2, text.clone()),
+        };
+        Self {
+            by: change.by,
+            at: change.at,
+            why,
+            text,
+        }
+    }
+
+    fn into_change(self) -> Result<ScoreChange, FriendRowError> {
+        let reason = match self.why {
+            1 => ScoreReason::Acknowledged,
+            2 => ScoreReason::Unreachable(self.text),
+            other => return Err(FriendRowError::Reason(other)),
+        };
+        Ok(ScoreChange {
+            by: self.by,
+            at: self.at,
+            reason,
+        })
+    }
 }
 
 /// Numbers of phases on disk; a retired one keeps its line.
@@ -55,7 +130,7 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
         .iter()
         .find(|(_, phase)| *phase == entry.phase)
         .map_or(0, |(number, _)| *number);
-    let row = RowV1 {
+    let row = RowV2 {
         number: entry.number,
         host: entry.host.clone(),
         url: entry.url.clone(),
@@ -63,6 +138,10 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
         phase,
         score: entry.score,
         since: entry.since,
+        by_operator: entry.by_operator,
+        version: entry.version.clone(),
+        cause: entry.cause.clone(),
+        changed: entry.changed.as_ref().map(Changed::of),
     };
     [&[VERSION], codec::encode(&row).as_slice()].concat()
 }
@@ -73,7 +152,8 @@ pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<(PodId, Entry), FriendRow
         .ok()
         .and_then(|key| PodId::from_bytes(key).ok())
         .ok_or(FriendRowError::Key)?;
-    let row: RowV1 = match row.split_first().ok_or(FriendRowError::Empty)? {
+    let row: RowV2 = match row.split_first().ok_or(FriendRowError::Empty)? {
+        (1, body) => codec::decode::<RowV1>(body, MAX_ROW)?.into(),
         (&VERSION, body) => codec::decode(body, MAX_ROW)?,
         (&found, _) => return Err(FriendRowError::Newer(found)),
     };
@@ -90,6 +170,10 @@ pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<(PodId, Entry), FriendRow
         phase,
         score: row.score,
         since: row.since,
+        by_operator: row.by_operator,
+        version: row.version,
+        cause: row.cause,
+        changed: row.changed.map(Changed::into_change).transpose()?,
         seen: Seen::default(),
     };
     Ok((pod, entry))

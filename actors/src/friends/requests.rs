@@ -20,14 +20,26 @@ impl Handler<RequestArrived> for FriendsActor {
     fn handle(&mut self, arrived: RequestArrived, ctx: &mut Context<Self>) {
         let RequestArrived { from, request, reply } = arrived;
         // One that we said yes to, and whose yes is on its way to us, may read already.
-        let is_friend = matches!(self.state.phase(&from), Some(Phase::Friends | Phase::Asking));
+        let phase = self.state.phase(&from);
+        let is_friend = matches!(phase, Some(Phase::Friends | Phase::Asking));
         let diplomat = self.diplomat(ctx);
         let hints = matches!(request, Request::ListFriends).then(|| self.hints());
         let work = async move {
             let response = match (request, hints) {
                 (_, Some(hints)) => Response::Friends(hints),
-                (Request::Befriend { card, friendship }, _) => diplomat.answer(from, card, friendship).await,
+                (
+                    Request::Befriend {
+                        card,
+                        friendship,
+                        invite,
+                    },
+                    _,
+                ) => diplomat.answer(from, card, friendship, invite).await,
                 (request, _) if is_friend => diplomat.serve(from, request).await,
+                _ if phase == Some(Phase::Ejected) => refusal(
+                    Refusal::NotAFriend,
+                    "you could not be reached for so long that we let you go; ask for friendship again",
+                ),
                 (request, _) => diplomat.turn_away(from, &request).await,
             };
             // The asker may have gone; it will ask again.

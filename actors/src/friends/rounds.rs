@@ -3,17 +3,18 @@
 //! Friends are asked every sync interval, a fraction of a round. Once a round has passed the next result counts for
 //! the score. A friend that does not answer has its host resolved again: addresses may change.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use seedpod_protocol::ids::PodId;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::actor::FriendsActor;
 use super::handshake::Diplomat;
-use super::messages::{Phase, ResolveHost};
-use super::state::RoundResult;
-use crate::catalog::catchup::CatchUp;
+use super::messages::{GetRounds, Outstanding, Phase, ResolveHost, RoundStats};
+use super::state::{Due, RoundResult};
+use crate::catalog::catchup::{CatchUp, CatchUpError};
+use crate::clock;
 
 /// Asks one friend at once, out of turn.
 #[derive(Debug, Message)]
@@ -28,18 +29,21 @@ pub(super) fn sync_interval(round: Duration) -> Duration {
 impl FriendsActor {
     /// Asks all friends who are not being asked already.
     pub(super) fn sync_all(&mut self, ctx: &mut Context<Self>) {
-        let counts = self.last_round.elapsed() >= self.options.round;
-        if counts {
-            self.last_round = Instant::now();
+        for due in self.state.begin_round(clock::now()) {
+            self.sync(due, ctx);
         }
-        for (pod, addresses) in self.state.begin_round() {
-            self.sync(pod, addresses, counts, ctx);
-        }
+        let diplomat = self.diplomat(ctx);
+        let clearing = async move {
+            if let Err(error) = diplomat.clear_surplus().await {
+                warn!(%error, "what has outlived its time could not be let go");
+            }
+        };
+        ctx.spawn(clearing.into_actor(self));
     }
 
-    fn sync(&mut self, pod: PodId, addresses: Vec<String>, counts: bool, ctx: &mut Context<Self>) {
+    fn sync(&mut self, due: Due, ctx: &mut Context<Self>) {
         let diplomat = self.diplomat(ctx);
-        ctx.spawn(async move { diplomat.sync(pod, addresses, counts).await }.into_actor(self));
+        ctx.spawn(async move { diplomat.sync(due).await }.into_actor(self));
     }
 }
 
@@ -48,8 +52,36 @@ impl Handler<SyncNow> for FriendsActor {
 
     fn handle(&mut self, SyncNow(pod): SyncNow, ctx: &mut Context<Self>) {
         if let Some(addresses) = self.state.begin_round_with(&pod) {
-            self.sync(pod, addresses, false, ctx);
+            let counts = false;
+            self.sync(
+                Due {
+                    pod,
+                    addresses,
+                    counts,
+                },
+                ctx,
+            );
         }
+    }
+}
+
+impl Handler<GetRounds> for FriendsActor {
+    type Result = MessageResult<GetRounds>;
+
+    fn handle(&mut self, _: GetRounds, _: &mut Context<Self>) -> Self::Result {
+        let friends = self
+            .state
+            .in_phase(Phase::Friends)
+            .map(|(pod, entry)| Outstanding {
+                pod,
+                host: entry.host.clone(),
+                records: self.state.unacknowledged(&pod) as u64,
+            });
+        MessageResult(RoundStats {
+            round: self.options.round,
+            remaining: self.state.until_next_round(clock::now()),
+            friends: friends.collect(),
+        })
     }
 }
 
@@ -57,11 +89,22 @@ impl Diplomat {
     /// Asks one friend at once and waits for the end of it, unless it is being asked already.
     pub(super) async fn sync_now(&self, pod: PodId) {
         if let Ok(Some(addresses)) = self.with(move |friends, _| friends.begin_round_with(&pod)).await {
-            self.sync(pod, addresses, false).await;
+            let counts = false;
+            self.sync(Due {
+                pod,
+                addresses,
+                counts,
+            })
+            .await;
         }
     }
 
-    async fn sync(&self, pod: PodId, addresses: Vec<String>, counts: bool) {
+    async fn sync(&self, due: Due) {
+        let Due {
+            pod,
+            addresses,
+            counts,
+        } = due;
         let caught_up = self.links.catalog.send(CatchUp { with: pod, addresses }).await;
         let (result, trouble) = match caught_up {
             Ok(Ok(caught_up)) => {
@@ -75,6 +118,7 @@ impl Diplomat {
                     None,
                 )
             }
+            Ok(Err(error @ CatchUpError::Refused(_))) => (RoundResult::Refused, Some(error.to_string())),
             Ok(Err(error)) => (RoundResult::Failed, Some(error.to_string())),
             // The catalog is gone, and so will this pod be.
             Err(_) => return,
@@ -87,9 +131,8 @@ impl Diplomat {
             self.save(pod).await;
         }
         if ended.unwrap_or(false) {
-            info!(pod = %pod.short(), "friend ejected: it was unreachable for too long");
-            if let Err(error) = self.part(&[pod], Some(Phase::Ejected)).await {
-                info!(%error, "the ejected friend could not be let go");
+            if let Err(error) = self.eject(pod).await {
+                warn!(%error, "the ejected friend could not be let go");
             }
         } else if failed && counts {
             self.resolve_again(pod).await;
@@ -97,13 +140,15 @@ impl Diplomat {
     }
 
     /// Asks a friend's host who and where it is now.
-    async fn resolve_again(&self, pod: PodId) {
-        let Ok(Some(url)) = self
-            .with(move |friends, _| friends.get(&pod).map(|entry| entry.url.clone()))
-            .await
-        else {
-            return;
-        };
+    pub(super) async fn resolve_again(&self, pod: PodId) {
+        let known = self.with(move |friends, _| friends.get(&pod).map(|entry| entry.url.clone()));
+        if let Ok(Some(url)) = known.await {
+            self.resolve_at(pod, url).await;
+        }
+    }
+
+    /// Takes what the host at a URL says of itself, if it is the friend that lives there.
+    pub(super) async fn resolve_at(&self, pod: PodId, url: String) {
         let Ok(Ok(resolved)) = self.links.resolver.send(ResolveHost { host: url }).await else {
             return;
         };

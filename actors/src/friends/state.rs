@@ -1,18 +1,22 @@
 //! What is true of the friend list, and what follows from what other pods say.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
+use seedpod_protocol::envelope::RegisterKey;
 use seedpod_protocol::ids::{PodId, Timestamp};
 use seedpod_protocol::limits;
 use seedpod_protocol::requests::{FriendHint, Refusal};
 
-use super::messages::{FriendEntry, FriendsError, Phase, ResolvedHost};
+use super::invites::{InviteId, Invites};
+use super::messages::{FriendEntry, FriendsError, Phase, ResolvedHost, ScoreChange, ScoreReason};
+use super::phases::{Event, after};
 
-/// Entries the list holds; a stranger's request above it is refused.
-const MAX_ENTRIES: usize = 2_000;
+/// Entries the list holds. For a stranger above it the oldest that is over has to go; if there is none, it is refused.
+pub(super) const MAX_ENTRIES: usize = 2_000;
 
 /// Pods that wait for the operator; one more is refused. Ids cost nothing, so strangers must not fill the whole list.
-const MAX_ASKED_US: usize = 200;
+pub(super) const MAX_ASKED_US: usize = 200;
 
 /// Pods that one friend can vouch for.
 const MAX_VOUCHED_BY_ONE: usize = limits::FRIENDS_MAX;
@@ -22,6 +26,12 @@ const MAX_SCORE: u32 = 1000;
 
 /// What a round that went well adds, and one that did not takes away.
 const SCORE_STEP: u32 = 10;
+
+/// The longest wait between two rounds that count, for a friend that does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Rounds shorter than this are those of a test net: there nobody has days to wait.
+const SHORTEST_ROUND_THAT_BACKS_OFF: Duration = Duration::from_secs(60);
 
 /// Who may become a friend without the operator's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +56,14 @@ pub(crate) struct Entry {
     pub(crate) phase: Phase,
     pub(crate) score: u32,
     pub(crate) since: Timestamp,
+    /// Whether the operator dealt with it by hand: strangers' entries make room, these do not.
+    pub(crate) by_operator: bool,
+    /// The version of its software, as it last introduced itself; empty if that is not known.
+    pub(crate) version: String,
+    /// Why it is over, in words; for phases in which it is.
+    pub(crate) cause: Option<String>,
+    /// When and why the score last moved.
+    pub(crate) changed: Option<ScoreChange>,
     /// What follows is not stored: it is learned again after a start.
     pub(crate) seen: Seen,
 }
@@ -57,6 +75,18 @@ pub(crate) struct Seen {
     pub(crate) trouble: Option<String>,
     /// Whether it had all of our records when it was last asked.
     pub(crate) acknowledged: bool,
+    /// Everything of ours up to this change was with it when it was last asked.
+    pub(crate) acknowledged_up_to: Option<u64>,
+    /// The newest change of ours when the question under way was sent.
+    asked_at_change: u64,
+    /// When the next result counts for the score.
+    next_round: Option<Timestamp>,
+    /// Rounds in a row that failed.
+    failures: u32,
+    /// It was asked for its introduction.
+    introduced: bool,
+    /// It says that we are no friends: it let us go.
+    pub(crate) refused: bool,
     /// Since the last round that counted there was a record of ours that it lacked.
     pub(crate) owed: bool,
     /// A round with it is under way.
@@ -70,6 +100,9 @@ pub(crate) struct Candidate {
     pub(crate) host: String,
     pub(crate) url: String,
     pub(crate) addresses: Vec<String>,
+    pub(crate) version: String,
+    /// An invite of theirs that the operator was given, as an envelope.
+    pub(crate) invite: Option<Vec<u8>>,
 }
 
 /// What to do about a pod that asks to be our friend.
@@ -91,6 +124,17 @@ pub(crate) enum RoundResult {
     },
     /// It did not.
     Failed,
+    /// It answered that we are no friends.
+    Refused,
+}
+
+/// A friend whose turn it is to be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) pod: PodId,
+    pub(crate) addresses: Vec<String>,
+    /// Whether a whole round has passed, so that the result counts for the score.
+    pub(crate) counts: bool,
 }
 
 /// The list.
@@ -99,7 +143,12 @@ pub(crate) struct Friends {
     me: PodId,
     policy: Policy,
     initial_score: u32,
-    entries: BTreeMap<PodId, Entry>,
+    round: Duration,
+    pub(super) entries: BTreeMap<PodId, Entry>,
+    pub(super) invites: Invites,
+    /// Our own registers, and the number of the change that each had last.
+    own: BTreeMap<RegisterKey, u64>,
+    own_changes: u64,
     /// With whom each author says to be friends, this pod among the authors.
     said_yes: HashMap<PodId, BTreeSet<PodId>>,
     /// Pods with an open connection, friends or not, and the last round-trip time in milliseconds. As many as the
@@ -109,12 +158,16 @@ pub(crate) struct Friends {
 }
 
 impl Friends {
-    pub(crate) fn new(me: PodId, policy: Policy, initial_score: u32) -> Self {
+    pub(crate) fn new(me: PodId, policy: Policy, initial_score: u32, round: Duration) -> Self {
         Self {
             me,
             policy,
             initial_score: initial_score.clamp(1, MAX_SCORE),
+            round,
             entries: BTreeMap::new(),
+            invites: Invites::default(),
+            own: BTreeMap::new(),
+            own_changes: 0,
             said_yes: HashMap::new(),
             online: HashMap::new(),
             last_number: 0,
@@ -162,6 +215,10 @@ impl Friends {
             rtt_ms: self.online.get(pod).copied().flatten(),
             in_sync: entry.seen.acknowledged,
             trouble: entry.seen.trouble.clone(),
+            lets_us_in: !entry.seen.refused,
+            version: entry.version.clone(),
+            cause: entry.cause.clone(),
+            changed: entry.changed.clone(),
         };
         self.entries.iter().map(shown).collect()
     }
@@ -181,6 +238,8 @@ impl Friends {
                 host: resolved.host.clone(),
                 url: resolved.url.clone(),
                 addresses: resolved.addresses.clone(),
+                version: resolved.version.clone(),
+                invite: None,
             };
             // What a pod says of itself beats what others say of it.
             let held = points.entry(resolved.pod).or_insert_with(|| (0, itself.clone()));
@@ -193,15 +252,20 @@ impl Friends {
                         host: hint.host.clone(),
                         url: String::new(),
                         addresses: hint.addresses.clone(),
+                        version: String::new(),
+                        invite: None,
                     };
                     points.entry(hint.pod).or_insert_with(|| (0, listed())).0 += 1;
                 }
             }
         }
         let kept = |(pod, (points, candidate)): (PodId, (usize, Candidate))| {
+            let named = by_name.contains(&pod);
             let welcome = match self.phase(&pod) {
-                Some(Phase::Blocked | Phase::Friends) => false,
-                Some(Phase::EndedByUs) => by_name.contains(&pod),
+                Some(Phase::Blocked) => false,
+                // One that let us go while we were away is asked again when it is named.
+                Some(Phase::Friends) => named && self.get(&pod).is_some_and(|entry| entry.seen.refused),
+                Some(Phase::EndedByUs | Phase::Ejected) => named,
                 _ => true,
             };
             (pod != self.me && welcome && 2 * points > asked.len()).then_some(candidate)
@@ -214,11 +278,11 @@ impl Friends {
     pub(crate) fn asking(&mut self, candidate: &Candidate, now: Timestamp) -> bool {
         match self.phase(&candidate.pod) {
             Some(Phase::Blocked) => false,
-            Some(Phase::Friends) => true,
-            _ if self.is_full() => false,
+            Some(Phase::Friends | Phase::Asking) => true,
+            _ if candidate.pod == self.me || self.is_full() => false,
             _ => {
-                self.upsert(candidate, Phase::Asking, now);
-                true
+                self.learn(candidate, now);
+                self.happened(&candidate.pod, Event::WeAsk, now)
             }
         }
     }
@@ -229,11 +293,18 @@ impl Friends {
     }
 
     /// Decides about a pod that showed its signed yes. One that is accepted is `Asking` until [`Self::gained`].
-    pub(crate) fn asked(&mut self, candidate: &Candidate, now: Timestamp) -> Answer {
-        if candidate.pod == self.me {
+    /// `invite` is one of ours that it showed; a use of it is counted when it is what lets the pod in.
+    pub(crate) fn asked(
+        &mut self,
+        candidate: &Candidate,
+        invite: Option<InviteId>,
+        now: Timestamp,
+    ) -> Answer {
+        let pod = candidate.pod;
+        if pod == self.me {
             return Answer::Refuse(Refusal::Malformed);
         }
-        let phase = self.phase(&candidate.pod);
+        let phase = self.phase(&pod);
         match phase {
             Some(Phase::Blocked) => return Answer::Refuse(Refusal::Blocked),
             Some(Phase::Asking | Phase::Friends) => return Answer::Accept,
@@ -241,22 +312,44 @@ impl Friends {
             _ if self.is_full() => return Answer::Refuse(Refusal::Busy),
             _ => {}
         }
-        let welcome = match self.policy {
-            // Whom the operator removed comes back by the operator's word alone.
-            Policy::Open => phase != Some(Phase::EndedByUs),
-            Policy::Vouched => phase != Some(Phase::EndedByUs) && self.is_vouched(&candidate.pod),
-            Policy::Closed => return Answer::Refuse(Refusal::Closed),
-            Policy::Ask => false,
-        };
-        if welcome {
-            self.upsert(candidate, Phase::Asking, now);
+        if self.is_welcome(&pod, phase, invite, now) {
+            self.learn(candidate, now);
+            self.happened(&pod, Event::TheyAsk, now);
             return Answer::Accept;
+        }
+        if self.policy == Policy::Closed {
+            return Answer::Refuse(Refusal::Closed);
         }
         if phase.is_none() && self.in_phase(Phase::AskedUs).count() >= MAX_ASKED_US {
             return Answer::Refuse(Refusal::Busy);
         }
-        self.upsert(candidate, Phase::AskedUs, now);
+        self.learn(candidate, now);
+        self.happened(&pod, Event::TheyWait, now);
         Answer::Refuse(Refusal::AskedOperator)
+    }
+
+    /// Whether a pod that asks becomes a friend without the operator's word.
+    fn is_welcome(
+        &mut self,
+        pod: &PodId,
+        phase: Option<Phase>,
+        invite: Option<InviteId>,
+        now: Timestamp,
+    ) -> bool {
+        match (phase, self.policy) {
+            // Whom the operator removed comes back by the operator's word alone.
+            (Some(Phase::EndedByUs), _) => false,
+            // It was let go because it could not be reached, and our yes stands.
+            (Some(Phase::Ejected), _) => true,
+            (_, Policy::Open) => {
+                self.invites.redeem(invite, pod, now);
+                true
+            }
+            (_, Policy::Vouched) => self.is_vouched(pod) || self.invites.redeem(invite, pod, now),
+            // Whoever makes an invite has decided.
+            (_, Policy::Ask) => self.invites.redeem(invite, pod, now),
+            (_, Policy::Closed) => false,
+        }
     }
 
     /// Whether a current friend has signed friendship with a pod.
@@ -273,8 +366,7 @@ impl Friends {
     /// was cut short by the end of an earlier run.
     pub(crate) fn unmeant(&self) -> Vec<PodId> {
         let yes = self.said_yes.get(&self.me).into_iter().flatten().copied();
-        yes.filter(|pod| !matches!(self.phase(pod), Some(Phase::Friends | Phase::Asking)))
-            .collect()
+        yes.filter(|pod| !self.is_bound(pod)).collect()
     }
 
     /// A pod that waits for the operator although, by now, a friend vouches for it.
@@ -286,31 +378,51 @@ impl Friends {
     pub(crate) fn gained(&mut self, candidate: &Candidate, now: Timestamp) -> bool {
         let agreed = matches!(self.phase(&candidate.pod), Some(Phase::Asking | Phase::Friends));
         if agreed {
-            self.upsert(candidate, Phase::Friends, now);
+            self.learn(candidate, now);
+            self.happened(&candidate.pod, Event::BothSaidYes, now);
+            if let Some(entry) = self.entries.get_mut(&candidate.pod) {
+                entry.seen.refused = false;
+                entry.seen.failures = 0;
+            }
         }
         agreed
     }
 
-    /// Moves an entry to a phase in which it is no friend.
-    pub(crate) fn ended(&mut self, pod: &PodId, phase: Phase, trouble: Option<String>, now: Timestamp) {
-        if let Some(entry) = self.entries.get_mut(pod) {
-            entry.phase = phase;
-            entry.since = now;
-            entry.seen = Seen {
-                trouble,
-                ..Seen::default()
-            };
+    /// Moves an entry, or takes it off the list, as [`after`] says. Answers whether anything changed.
+    pub(crate) fn happened(&mut self, pod: &PodId, event: Event, now: Timestamp) -> bool {
+        let initial_score = self.initial_score;
+        let Some(to) = after(self.phase(pod), event) else {
+            return false;
+        };
+        let Some(to) = to else {
+            self.entries.remove(pod);
+            return true;
+        };
+        let Some(entry) = self.entries.get_mut(pod) else {
+            return false;
+        };
+        entry.phase = to;
+        entry.since = now;
+        entry.by_operator |= matches!(event, Event::WeAsk | Event::Remove | Event::Block);
+        entry.cause = match event {
+            Event::TheyEnded => Some("they ended the friendship".to_owned()),
+            Event::ScoreSpent => Some(match &entry.seen.trouble {
+                Some(trouble) => format!("it could not be reached for too long: {trouble}"),
+                None => "it could not be reached for too long".to_owned(),
+            }),
+            _ => None,
+        };
+        if to != Phase::Ejected {
+            entry.score = initial_score;
+            entry.changed = None;
         }
-    }
-
-    /// Drops an entry.
-    pub(crate) fn forget(&mut self, pod: &PodId) {
-        self.entries.remove(pod);
+        entry.seen = Seen::default();
+        true
     }
 
     /// Whether our yes to a pod stands, answered or not: only with a no of ours may its entry go.
     pub(crate) fn is_bound(&self, pod: &PodId) -> bool {
-        matches!(self.phase(pod), Some(Phase::Friends | Phase::Asking))
+        self.phase(pod).is_some_and(Phase::binds)
     }
 
     /// A friend's address or name changed.
@@ -318,10 +430,28 @@ impl Friends {
         let Some(entry) = self.entries.get_mut(&resolved.pod) else {
             return false;
         };
-        let changed = entry.addresses != resolved.addresses || entry.url != resolved.url;
+        let changed = entry.addresses != resolved.addresses
+            || entry.url != resolved.url
+            || entry.version != resolved.version;
         entry.addresses.clone_from(&resolved.addresses);
         entry.url.clone_from(&resolved.url);
+        entry.host.clone_from(&resolved.host);
+        entry.version.clone_from(&resolved.version);
         changed
+    }
+
+    /// Whether a friend says that it lives elsewhere than we know.
+    pub(crate) fn has_moved_to(&self, pod: &PodId, url: &str) -> bool {
+        self.get(pod)
+            .is_some_and(|entry| entry.phase == Phase::Friends && entry.url != url)
+    }
+
+    /// Whether a friend that is here should be asked for its introduction: once in a run, for it may have been updated.
+    /// Answered with yes once.
+    pub(crate) fn wants_introduction(&mut self, pod: &PodId) -> bool {
+        self.entries
+            .get_mut(pod)
+            .is_some_and(|entry| !std::mem::replace(&mut entry.seen.introduced, true))
     }
 
     /// A connection opened or closed, or a ping came back. Answers whether the pod was away before and is here now.
@@ -335,31 +465,63 @@ impl Friends {
         *known = rtt_ms.or(*known);
         if let Some(entry) = self.entries.get_mut(&pod) {
             entry.seen.last_heard = Some(now);
-            entry.seen.trouble = None;
+            if !entry.seen.refused {
+                entry.seen.trouble = None;
+            }
         }
         arrived
     }
 
-    /// Friends with whom no round is under way; they count as busy until [`Self::round_ended`].
-    pub(crate) fn begin_round(&mut self) -> Vec<(PodId, Vec<String>)> {
-        let idle = self
-            .entries
-            .iter_mut()
-            .filter(|(_, entry)| entry.phase == Phase::Friends && !entry.seen.busy);
-        idle.map(|(pod, entry)| {
+    /// Friends whose turn it is; they count as busy until [`Self::round_ended`]. One that does not answer is asked ever more
+    /// rarely, unless it is connected again.
+    pub(crate) fn begin_round(&mut self, now: Timestamp) -> Vec<Due> {
+        let (round, change) = (self.round, self.own_changes);
+        let mut due = Vec::new();
+        for (pod, entry) in &mut self.entries {
+            if entry.phase != Phase::Friends || entry.seen.busy {
+                continue;
+            }
+            // A clock that was set back must not make anybody wait for more than the longest pause.
+            let next = *entry.seen.next_round.get_or_insert_with(|| later(now, round));
+            let counts = now >= next || next > later(now, LONGEST_PAUSE.max(round));
+            let backs_off = entry.seen.failures > 0 && round >= SHORTEST_ROUND_THAT_BACKS_OFF;
+            if backs_off && !counts && !self.online.contains_key(pod) {
+                continue;
+            }
+            if counts {
+                entry.seen.next_round = Some(later(now, round));
+            }
             entry.seen.busy = true;
-            (*pod, entry.addresses.clone())
-        })
-        .collect()
+            entry.seen.asked_at_change = change;
+            due.push(Due {
+                pod: *pod,
+                addresses: entry.addresses.clone(),
+                counts,
+            });
+        }
+        due
     }
 
     /// The same for one friend, out of turn.
     pub(crate) fn begin_round_with(&mut self, pod: &PodId) -> Option<Vec<String>> {
+        let change = self.own_changes;
         let entry = self.entries.get_mut(pod)?;
         if entry.phase != Phase::Friends || std::mem::replace(&mut entry.seen.busy, true) {
             return None;
         }
+        entry.seen.asked_at_change = change;
         Some(entry.addresses.clone())
+    }
+
+    /// How long until the next result counts for the score of some friend; at most a round, that much if there is none.
+    pub(crate) fn until_next_round(&self, now: Timestamp) -> Duration {
+        let waits = self.in_phase(Phase::Friends).filter_map(|(_, entry)| {
+            let next = entry.seen.next_round?;
+            Some(Duration::from_millis(
+                next.as_millis().saturating_sub(now.as_millis()),
+            ))
+        });
+        waits.min().unwrap_or(self.round).min(self.round)
     }
 
     /// Notes how asking a friend went. When `counts` (a whole round has passed) the score moves, but only if it
@@ -372,6 +534,7 @@ impl Friends {
         counts: bool,
         now: Timestamp,
     ) -> bool {
+        let round = self.round;
         let Some(entry) = self.entries.get_mut(pod) else {
             return false;
         };
@@ -379,33 +542,73 @@ impl Friends {
         if entry.phase != Phase::Friends {
             return false;
         }
+        let mut moved = None;
         match result {
             RoundResult::Reached { acknowledged } => {
                 entry.seen.acknowledged = acknowledged;
                 entry.seen.last_heard = Some(now);
                 entry.seen.trouble = None;
+                entry.seen.refused = false;
+                entry.seen.failures = 0;
+                if acknowledged {
+                    entry.seen.acknowledged_up_to = Some(entry.seen.asked_at_change);
+                }
                 if counts && entry.seen.owed && acknowledged {
-                    entry.score = (entry.score + SCORE_STEP).min(MAX_SCORE);
+                    moved = Some((
+                        (entry.score + SCORE_STEP).min(MAX_SCORE),
+                        ScoreReason::Acknowledged,
+                    ));
                     entry.seen.owed = false;
                 }
                 entry.seen.owed |= !acknowledged;
             }
-            RoundResult::Failed => {
-                entry.seen.trouble = trouble;
-                if counts && entry.seen.owed {
-                    entry.score = entry.score.saturating_sub(SCORE_STEP);
+            RoundResult::Failed | RoundResult::Refused => {
+                entry.seen.trouble.clone_from(&trouble);
+                entry.seen.refused |= result == RoundResult::Refused;
+                if counts {
+                    entry.seen.failures = entry.seen.failures.saturating_add(1);
+                    entry.seen.next_round = Some(later(now, pause(round, entry.seen.failures)));
+                }
+                // What it had acknowledged when it went away it does not lack.
+                if counts && entry.seen.owed && !entry.seen.acknowledged {
+                    let why = trouble.unwrap_or_default();
+                    moved = Some((
+                        entry.score.saturating_sub(SCORE_STEP),
+                        ScoreReason::Unreachable(why),
+                    ));
                 }
             }
+        }
+        if let Some((score, reason)) = moved {
+            entry.changed = Some(ScoreChange {
+                by: i64::from(score) - i64::from(entry.score),
+                at: now,
+                reason,
+            });
+            entry.score = score;
         }
         entry.score == 0
     }
 
-    /// This pod published something: nobody has acknowledged it yet.
-    pub(crate) fn owe_everyone(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.seen.acknowledged = false;
-            entry.seen.owed = true;
+    /// This pod holds a record of its own, new or from an earlier run. A new one nobody has acknowledged yet.
+    pub(crate) fn holds_own(&mut self, register: RegisterKey, is_new: bool) {
+        self.own_changes += 1;
+        self.own.insert(register, self.own_changes);
+        if is_new {
+            for entry in self.entries.values_mut() {
+                entry.seen.acknowledged = false;
+                entry.seen.owed = true;
+            }
         }
+    }
+
+    /// How many of our records a friend has not acknowledged, as far as this run knows.
+    pub(crate) fn unacknowledged(&self, pod: &PodId) -> usize {
+        let up_to = self
+            .get(pod)
+            .and_then(|entry| entry.seen.acknowledged_up_to)
+            .unwrap_or(0);
+        self.own.values().filter(|change| **change > up_to).count()
     }
 
     /// A signed statement of one pod about another, seen in the catalog.
@@ -425,7 +628,8 @@ impl Friends {
         self.said_yes.remove(author);
     }
 
-    fn upsert(&mut self, candidate: &Candidate, phase: Phase, now: Timestamp) {
+    /// Takes what a pod says of itself, making an entry that is not in any phase of friendship yet.
+    fn learn(&mut self, candidate: &Candidate, now: Timestamp) {
         let initial_score = self.initial_score;
         let last_number = &mut self.last_number;
         let entry = self.entries.entry(candidate.pod).or_insert_with(|| {
@@ -435,9 +639,13 @@ impl Friends {
                 host: String::new(),
                 url: String::new(),
                 addresses: Vec::new(),
-                phase,
+                phase: Phase::AskedUs,
                 score: initial_score,
                 since: now,
+                by_operator: false,
+                version: String::new(),
+                cause: None,
+                changed: None,
                 seen: Seen::default(),
             }
         });
@@ -445,13 +653,10 @@ impl Friends {
         if !candidate.url.is_empty() {
             entry.url.clone_from(&candidate.url);
         }
-        entry.addresses.clone_from(&candidate.addresses);
-        if entry.phase != phase {
-            entry.phase = phase;
-            entry.since = now;
-            entry.score = initial_score;
-            entry.seen = Seen::default();
+        if !candidate.version.is_empty() {
+            entry.version.clone_from(&candidate.version);
         }
+        entry.addresses.clone_from(&candidate.addresses);
     }
 
     /// Panics when an invariant is broken.
@@ -470,6 +675,20 @@ impl Friends {
         let others = self.said_yes.iter().filter(|(author, _)| **author != self.me);
         assert!(others.into_iter().all(|(_, yes)| yes.len() <= MAX_VOUCHED_BY_ONE));
     }
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_add(wait))
+}
+
+/// How long after so many failures in a row the next result counts: doubling up to a day.
+fn pause(round: Duration, failures: u32) -> Duration {
+    if round < SHORTEST_ROUND_THAT_BACKS_OFF {
+        return round;
+    }
+    let doubled = round.saturating_mul(2_u32.saturating_pow(failures));
+    doubled.min(LONGEST_PAUSE).max(round)
 }
 
 #[cfg(test)]

@@ -2,16 +2,20 @@
 
 use seedpod_protocol::keys::PodKey;
 
+use super::super::surplus::{MAX_ENDED_STRANGERS, Surplus};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A round of the test profile.
+const ROUND: Duration = Duration::from_secs(10);
 
 fn pod(seed: u8) -> PodId {
     PodKey::from_seed(&[seed; 32]).id()
 }
 
 fn friends(policy: Policy) -> Friends {
-    Friends::new(pod(1), policy, 20)
+    Friends::new(pod(1), policy, 20, ROUND)
 }
 
 fn candidate(seed: u8) -> Candidate {
@@ -20,6 +24,8 @@ fn candidate(seed: u8) -> Candidate {
         host: format!("localhost:900{seed}"),
         url: format!("http://localhost:900{seed}"),
         addresses: vec![format!("/ip4/127.0.0.1/tcp/4{seed}")],
+        version: "0.1.0".to_owned(),
+        invite: None,
     }
 }
 
@@ -30,6 +36,8 @@ fn asked(seed: u8, listed: &[u8]) -> Option<(ResolvedHost, Vec<FriendHint>)> {
         host,
         url,
         addresses,
+        version,
+        ..
     } = candidate(seed);
     let hints = listed
         .iter()
@@ -46,6 +54,7 @@ fn asked(seed: u8, listed: &[u8]) -> Option<(ResolvedHost, Vec<FriendHint>)> {
             host,
             url,
             name: String::new(),
+            version,
             addresses,
         },
         hints,
@@ -66,7 +75,7 @@ fn hosts(seeds: &[u8]) -> BTreeSet<String> {
 
 /// Goes through a handshake.
 fn befriended(friends: &mut Friends, seed: u8) {
-    assert_eq!(friends.asked(&candidate(seed), NOW), Answer::Accept);
+    assert_eq!(friends.asked(&candidate(seed), None, NOW), Answer::Accept);
     assert!(friends.gained(&candidate(seed), NOW));
     friends.check();
 }
@@ -107,9 +116,9 @@ fn a_host_has_one_point_for_each_pod_however_often_it_lists_it() {
 #[test]
 fn nobody_is_befriended_that_the_operator_turned_away() {
     let mut friends = friends(Policy::Open);
-    for (seed, phase) in [(2, Phase::EndedByUs), (3, Phase::Blocked)] {
+    for (seed, event) in [(2, Event::Remove), (3, Event::Block)] {
         befriended(&mut friends, seed);
-        friends.ended(&pod(seed), phase, None, NOW);
+        friends.happened(&pod(seed), event, NOW);
     }
     assert_eq!(
         chosen(&friends, &[asked(4, &[1, 2, 3])]),
@@ -132,7 +141,7 @@ fn nobody_is_befriended_that_the_operator_turned_away() {
 fn each_policy_answers_a_stranger_in_its_own_way() {
     let answer = |policy| {
         let mut friends = friends(policy);
-        let answer = friends.asked(&candidate(2), NOW);
+        let answer = friends.asked(&candidate(2), None, NOW);
         friends.check();
         (answer, friends.phase(&pod(2)))
     };
@@ -145,12 +154,12 @@ fn each_policy_answers_a_stranger_in_its_own_way() {
 
 #[test]
 fn a_friend_vouches_and_a_stranger_does_not() {
-    let mut friends = Friends::new(pod(1), Policy::Vouched, 20);
+    let mut friends = Friends::new(pod(1), Policy::Vouched, 20, ROUND);
     assert!(friends.asking(&candidate(2), NOW));
     assert!(friends.gained(&candidate(2), NOW));
     friends.stated(pod(9), pod(3), true);
     assert_eq!(
-        friends.asked(&candidate(3), NOW),
+        friends.asked(&candidate(3), None, NOW),
         Answer::Refuse(Refusal::AskedOperator)
     );
     assert!(!friends.vouched_meanwhile(&pod(3)));
@@ -159,7 +168,7 @@ fn a_friend_vouches_and_a_stranger_does_not() {
         friends.vouched_meanwhile(&pod(3)),
         "the word of a friend may come after the request"
     );
-    assert_eq!(friends.asked(&candidate(3), NOW), Answer::Accept);
+    assert_eq!(friends.asked(&candidate(3), None, NOW), Answer::Accept);
     friends.stated(pod(2), pod(3), false);
     assert!(!friends.vouched_meanwhile(&pod(3)), "and may be taken back");
     friends.check();
@@ -169,14 +178,14 @@ fn a_friend_vouches_and_a_stranger_does_not() {
 fn a_pod_that_we_ask_is_accepted_by_any_policy() {
     let mut friends = friends(Policy::Closed);
     assert!(friends.asking(&candidate(2), NOW));
-    assert_eq!(friends.asked(&candidate(2), NOW), Answer::Accept);
+    assert_eq!(friends.asked(&candidate(2), None, NOW), Answer::Accept);
 }
 
 #[test]
 fn two_failed_rounds_end_a_friend_that_we_owe_records() {
     let mut friends = friends(Policy::Open);
     befriended(&mut friends, 2);
-    friends.owe_everyone();
+    friends.holds_own(register(1), true);
     let mut fail = |counts| {
         friends.round_ended(
             &pod(2),
@@ -205,7 +214,7 @@ fn a_round_without_anything_owed_counts_for_nothing() {
 fn what_is_acknowledged_raises_the_score_once_a_round() {
     let mut friends = friends(Policy::Open);
     befriended(&mut friends, 2);
-    friends.owe_everyone();
+    friends.holds_own(register(1), true);
     let acknowledged = RoundResult::Reached { acknowledged: true };
     friends.round_ended(&pod(2), acknowledged, None, false, NOW);
     friends.round_ended(&pod(2), acknowledged, None, true, NOW);
@@ -218,11 +227,11 @@ fn what_is_acknowledged_raises_the_score_once_a_round() {
 fn a_round_is_not_begun_twice() {
     let mut friends = friends(Policy::Open);
     befriended(&mut friends, 2);
-    assert_eq!(friends.begin_round().len(), 1);
-    assert!(friends.begin_round().is_empty());
+    assert_eq!(friends.begin_round(NOW).len(), 1);
+    assert!(friends.begin_round(NOW).is_empty());
     assert!(friends.begin_round_with(&pod(2)).is_none());
     friends.round_ended(&pod(2), RoundResult::Failed, None, false, NOW);
-    assert_eq!(friends.begin_round().len(), 1);
+    assert_eq!(friends.begin_round(NOW).len(), 1);
 }
 
 #[test]
@@ -253,15 +262,16 @@ fn a_pod_that_was_connected_before_it_became_a_friend_is_shown_as_connected() {
 
 #[test]
 fn what_the_operator_ended_meanwhile_is_not_gained() {
-    for end in [Some(Phase::Blocked), Some(Phase::EndedByUs), None] {
+    for (event, phase) in [
+        (Event::Block, Some(Phase::Blocked)),
+        (Event::Remove, None),
+        (Event::Quit, None),
+    ] {
         let mut friends = friends(Policy::Open);
-        assert_eq!(friends.asked(&candidate(2), NOW), Answer::Accept);
-        match end {
-            Some(phase) => friends.ended(&pod(2), phase, None, NOW),
-            None => friends.forget(&pod(2)),
-        }
-        assert!(!friends.gained(&candidate(2), NOW), "{end:?}");
-        assert_eq!(friends.phase(&pod(2)), end);
+        assert_eq!(friends.asked(&candidate(2), None, NOW), Answer::Accept);
+        friends.happened(&pod(2), event, NOW);
+        assert!(!friends.gained(&candidate(2), NOW), "{event:?}");
+        assert_eq!(friends.phase(&pod(2)), phase);
         friends.check();
     }
 }
@@ -270,19 +280,19 @@ fn what_the_operator_ended_meanwhile_is_not_gained() {
 fn whom_the_operator_removed_comes_back_by_the_operator_alone() {
     let mut friends = friends(Policy::Open);
     befriended(&mut friends, 2);
-    friends.ended(&pod(2), Phase::EndedByUs, None, NOW);
+    friends.happened(&pod(2), Event::Remove, NOW);
     assert_eq!(
-        friends.asked(&candidate(2), NOW),
+        friends.asked(&candidate(2), None, NOW),
         Answer::Refuse(Refusal::AskedOperator)
     );
     assert_eq!(friends.phase(&pod(2)), Some(Phase::AskedUs));
-    friends.ended(&pod(2), Phase::Blocked, None, NOW);
+    friends.happened(&pod(2), Event::Block, NOW);
     assert!(!friends.asking(&candidate(2), NOW), "nor does a blocked one");
 }
 
 #[test]
 fn strangers_cannot_fill_the_list() {
-    let mut friends = Friends::new(pod(1), Policy::Ask, 20);
+    let mut friends = Friends::new(pod(1), Policy::Ask, 20, ROUND);
     let stranger = |n: usize| {
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&n.to_be_bytes());
@@ -292,29 +302,29 @@ fn strangers_cannot_fill_the_list() {
         }
     };
     for n in 0..MAX_ASKED_US {
-        friends.asked(&stranger(n), NOW);
+        friends.asked(&stranger(n), None, NOW);
     }
     let full = stranger(MAX_ASKED_US);
-    assert_eq!(friends.asked(&full, NOW), Answer::Refuse(Refusal::Busy));
+    assert_eq!(friends.asked(&full, None, NOW), Answer::Refuse(Refusal::Busy));
     assert_eq!(friends.phase(&full.pod), None);
     assert!(friends.asking(&full, NOW), "the operator still can");
 }
 
 #[test]
 fn a_pod_that_left_vouches_for_nobody() {
-    let mut friends = Friends::new(pod(1), Policy::Vouched, 20);
+    let mut friends = Friends::new(pod(1), Policy::Vouched, 20, ROUND);
     befriend_by_asking(&mut friends, 2);
     friends.stated(pod(2), pod(3), true);
     friends.silenced(&pod(2));
     assert_eq!(
-        friends.asked(&candidate(3), NOW),
+        friends.asked(&candidate(3), None, NOW),
         Answer::Refuse(Refusal::AskedOperator)
     );
 }
 
 #[test]
 fn a_yes_of_ours_without_a_friend_is_found() {
-    let mut friends = Friends::new(pod(1), Policy::Open, 20);
+    let mut friends = Friends::new(pod(1), Policy::Open, 20, ROUND);
     befriend_by_asking(&mut friends, 2);
     for about in [2, 3] {
         friends.stated(pod(1), pod(about), true);
@@ -327,4 +337,245 @@ fn a_yes_of_ours_without_a_friend_is_found() {
 fn befriend_by_asking(friends: &mut Friends, seed: u8) {
     assert!(friends.asking(&candidate(seed), NOW));
     assert!(friends.gained(&candidate(seed), NOW));
+}
+
+fn register(number: u8) -> RegisterKey {
+    RegisterKey::from_bytes([number; RegisterKey::LEN])
+}
+
+fn after_days(days: u64) -> Timestamp {
+    Timestamp::from_millis(NOW.as_millis() + days * 24 * 60 * 60 * 1000)
+}
+
+/// Fails every round that counts until the friend is to be ejected; answers after how many hours that is.
+fn hours_until_ejection(round: Duration, initial_score: u32) -> f64 {
+    let mut friends = Friends::new(pod(1), Policy::Open, initial_score, round);
+    befriended(&mut friends, 2);
+    friends.holds_own(register(1), true);
+    let mut now = NOW;
+    for _ in 0..100_000 {
+        for due in friends.begin_round(now) {
+            let why = Some("timed out".to_owned());
+            if friends.round_ended(&due.pod, RoundResult::Failed, why, due.counts, now) {
+                let millis = u32::try_from(now.as_millis() - NOW.as_millis()).expect("not weeks");
+                return f64::from(millis) / 3_600_000.0;
+            }
+        }
+        now = later(now, Duration::from_secs(2).max(round / 20));
+    }
+    panic!("never ejected");
+}
+
+#[test]
+fn ejection_takes_days_and_seconds_in_a_test_net() {
+    let days = hours_until_ejection(Duration::from_secs(600), 100) / 24.0;
+    assert!((3.0..5.0).contains(&days), "{days} days");
+    let seconds = hours_until_ejection(ROUND, 20) * 3600.0;
+    assert!((15.0..60.0).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn one_that_does_not_answer_is_asked_rarely_and_at_once_when_it_is_here() {
+    let mut friends = Friends::new(pod(1), Policy::Open, 100, Duration::from_secs(600));
+    befriended(&mut friends, 2);
+    friends.holds_own(register(1), true);
+    let minutes = |minutes: u64| later(NOW, Duration::from_secs(60 * minutes));
+    assert_eq!(friends.begin_round(NOW).len(), 1);
+    friends.round_ended(&pod(2), RoundResult::Failed, None, false, NOW);
+    let due = friends.begin_round(minutes(10));
+    assert!(due[0].counts);
+    friends.round_ended(&pod(2), RoundResult::Failed, None, true, minutes(10));
+    assert_eq!(friends.begin_round(minutes(20)), vec![], "twice as long now");
+    assert!(friends.heard(pod(2), true, None, minutes(21)));
+    assert_eq!(friends.begin_round(minutes(21)).len(), 1, "it is here");
+    let reached = RoundResult::Reached { acknowledged: true };
+    friends.round_ended(&pod(2), reached, None, false, minutes(21));
+    friends.heard(pod(2), false, None, minutes(22));
+    assert_eq!(friends.begin_round(minutes(22)).len(), 1, "and forgiven");
+}
+
+#[test]
+fn a_clock_that_was_set_back_stops_no_rounds() {
+    let mut friends = friends(Policy::Open);
+    befriended(&mut friends, 2);
+    friends.begin_round(after_days(365));
+    friends.round_ended(&pod(2), RoundResult::Failed, None, false, after_days(365));
+    assert!(friends.begin_round(NOW)[0].counts);
+}
+
+#[test]
+fn a_score_says_why_it_moved() {
+    let mut friends = friends(Policy::Open);
+    befriended(&mut friends, 2);
+    friends.holds_own(register(1), true);
+    let why = Some("timed out".to_owned());
+    friends.round_ended(&pod(2), RoundResult::Failed, why, true, NOW);
+    let change = friends.list()[0].changed.clone().expect("it moved");
+    assert_eq!(change.by, -10);
+    assert_eq!(change.reason, ScoreReason::Unreachable("timed out".to_owned()));
+    let row = super::super::records::encode(friends.get(&pod(2)).expect("listed"));
+    let (_, read) = super::super::records::decode(pod(2).as_bytes(), &row).expect("readable");
+    assert_eq!(read.changed, Some(change));
+}
+
+#[test]
+fn what_a_friend_has_not_acknowledged_is_counted_by_register() {
+    let mut friends = friends(Policy::Open);
+    friends.holds_own(register(1), false);
+    befriended(&mut friends, 2);
+    assert_eq!(friends.unacknowledged(&pod(2)), 1, "nothing is known yet");
+    friends.begin_round(NOW);
+    friends.holds_own(register(2), true);
+    let reached = RoundResult::Reached { acknowledged: true };
+    friends.round_ended(&pod(2), reached, None, false, NOW);
+    assert_eq!(
+        friends.unacknowledged(&pod(2)),
+        1,
+        "said after the question was sent"
+    );
+    friends.holds_own(register(2), true);
+    assert_eq!(friends.unacknowledged(&pod(2)), 1, "the same thing again");
+}
+
+fn ejected(friends: &mut Friends, seed: u8, now: Timestamp) {
+    befriended(friends, seed);
+    assert!(friends.happened(&pod(seed), Event::ScoreSpent, now));
+}
+
+#[test]
+fn an_ejected_friend_is_kept_for_thirty_days() {
+    let mut friends = friends(Policy::Closed);
+    assert!(friends.asking(&candidate(2), NOW));
+    assert!(friends.gained(&candidate(2), NOW));
+    friends.happened(&pod(2), Event::ScoreSpent, NOW);
+    friends.stated(pod(1), pod(2), true);
+    assert!(friends.unmeant().is_empty(), "our yes stands");
+    assert_eq!(friends.surplus(after_days(29)), Surplus::default());
+    assert_eq!(friends.surplus(after_days(30)).part, vec![pod(2)]);
+    assert_eq!(
+        friends.asked(&candidate(2), None, after_days(29)),
+        Answer::Accept,
+        "whatever the policy"
+    );
+    assert!(friends.gained(&candidate(2), after_days(29)));
+    assert_eq!(friends.get(&pod(2)).expect("listed").score, 20);
+}
+
+#[test]
+fn the_majority_brings_no_ejected_friend_back_and_its_name_does() {
+    let mut friends = friends(Policy::Open);
+    ejected(&mut friends, 2, NOW);
+    assert_eq!(chosen(&friends, &[asked(3, &[2])]), hosts(&[3]));
+    assert_eq!(chosen(&friends, &[asked(2, &[])]), hosts(&[2]));
+}
+
+#[test]
+fn one_that_let_us_go_is_asked_again_when_it_is_named() {
+    let mut friends = friends(Policy::Open);
+    befriended(&mut friends, 2);
+    assert_eq!(chosen(&friends, &[asked(2, &[])]), hosts(&[]), "a friend already");
+    friends.round_ended(&pod(2), RoundResult::Refused, None, false, NOW);
+    assert!(!friends.list()[0].lets_us_in);
+    assert_eq!(chosen(&friends, &[asked(2, &[])]), hosts(&[2]));
+    assert_eq!(chosen(&friends, &[asked(3, &[2])]), hosts(&[3]));
+    assert!(friends.gained(&candidate(2), NOW));
+    assert!(friends.list()[0].lets_us_in);
+}
+
+fn stranger(n: usize) -> Candidate {
+    let mut seed = [9; 32];
+    seed[..8].copy_from_slice(&n.to_be_bytes());
+    Candidate {
+        pod: seedpod_protocol::keys::PodKey::from_seed(&seed).id(),
+        ..candidate(2)
+    }
+}
+
+#[test]
+fn strangers_that_are_over_make_room_oldest_first_and_nobody_else_does() {
+    let mut friends = friends(Policy::Open);
+    let at = |n: usize| Timestamp::from_millis(NOW.as_millis() + n as u64);
+    // Blocked, removed and asked by the operator, and a friend: older than all strangers.
+    for seed in 2..6 {
+        befriended(&mut friends, seed);
+    }
+    friends.happened(&pod(3), Event::Block, NOW);
+    friends.happened(&pod(4), Event::Remove, NOW);
+    assert!(friends.asking(&candidate(6), NOW) && friends.gained(&candidate(6), NOW));
+    friends.happened(&pod(6), Event::TheyEnded, NOW);
+    let known = [2, 3, 4, 5, 6];
+    for n in 0..MAX_ENTRIES - known.len() {
+        let stranger = stranger(n);
+        assert_eq!(friends.asked(&stranger, None, at(n)), Answer::Accept);
+        assert!(friends.gained(&stranger, at(n)));
+        friends.happened(&stranger.pod, Event::TheyEnded, at(n));
+    }
+    let newcomer = stranger(MAX_ENTRIES);
+    assert_eq!(friends.asked(&newcomer, None, NOW), Answer::Refuse(Refusal::Busy));
+    assert_eq!(friends.make_room(&stranger(1).pod), None, "it is on the list");
+    assert_eq!(friends.make_room(&newcomer.pod), Some(stranger(0).pod));
+    assert_eq!(friends.asked(&newcomer, None, NOW), Answer::Accept);
+    friends.check();
+
+    let surplus = friends.surplus(at(MAX_ENTRIES));
+    let over = MAX_ENTRIES - known.len() - 1;
+    assert_eq!(surplus.forget.len(), over - MAX_ENDED_STRANGERS);
+    assert!(surplus.forget.contains(&stranger(1).pod));
+    assert!(!surplus.forget.contains(&stranger(over).pod));
+    let named: Vec<PodId> = known.iter().map(|seed| pod(*seed)).collect();
+    assert!(surplus.forget.iter().all(|pod| !named.contains(pod)));
+    assert!(surplus.part.is_empty());
+}
+
+#[test]
+fn a_request_waits_for_thirty_days() {
+    let mut friends = friends(Policy::Ask);
+    friends.asked(&candidate(2), None, NOW);
+    assert_eq!(friends.surplus(after_days(29)), Surplus::default());
+    assert_eq!(friends.surplus(after_days(30)).forget, vec![pod(2)]);
+}
+
+#[test]
+fn an_invite_lets_in_whom_nobody_vouches_for_unless_the_operator_said_no() {
+    let id = InviteId::from_bytes([1; 16]);
+    let with_invite = |policy| {
+        let mut friends = friends(policy);
+        let invite = super::super::invites::Invite {
+            number: 1,
+            label: String::new(),
+            created: NOW,
+            expires: None,
+            uses: 1,
+            used_by: Vec::new(),
+            link: String::new(),
+        };
+        friends.invites.insert(id, invite);
+        friends
+    };
+    for policy in [Policy::Vouched, Policy::Ask, Policy::Open] {
+        let mut friends = with_invite(policy);
+        assert_eq!(
+            friends.asked(&candidate(2), Some(id), NOW),
+            Answer::Accept,
+            "{policy:?}"
+        );
+        assert_eq!(friends.invites.list(NOW)[0].used, 1);
+        if policy != Policy::Open {
+            let operator = Answer::Refuse(Refusal::AskedOperator);
+            assert_eq!(friends.asked(&candidate(3), Some(id), NOW), operator, "used up");
+        }
+    }
+    let mut closed = with_invite(Policy::Closed);
+    assert_eq!(
+        closed.asked(&candidate(2), Some(id), NOW),
+        Answer::Refuse(Refusal::Closed)
+    );
+    let mut removed = with_invite(Policy::Vouched);
+    befriend_by_asking(&mut removed, 2);
+    removed.happened(&pod(2), Event::Remove, NOW);
+    assert_eq!(
+        removed.asked(&candidate(2), Some(id), NOW),
+        Answer::Refuse(Refusal::AskedOperator)
+    );
+    assert_eq!(removed.invites.list(NOW)[0].used, 0);
 }

@@ -8,7 +8,7 @@ use seedpod_protocol::envelope::{Draft, Envelope, Kind, State};
 use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::records::{Friendship, Record};
 
-use super::messages::{Phase, QuitFriends};
+use super::messages::{CreateInvite, GetRounds, ListInvites, MakeFriends, Phase, QuitFriends};
 use super::records;
 use super::state::{Entry, Seen};
 use crate::catalog::messages::{Admit, FriendSync, GetSync, Receive};
@@ -208,6 +208,10 @@ fn whoever_had_not_answered_is_asked_again() {
             phase: Phase::Asking,
             score: 20,
             since: Timestamp::EPOCH,
+            by_operator: true,
+            version: String::new(),
+            cause: None,
+            changed: None,
             seen: Seen::default(),
         };
         let mut transaction = Transaction::new();
@@ -263,5 +267,83 @@ fn a_pod_restored_from_an_old_copy_gets_its_records_back_and_has_the_last_word()
                 && alike(&a, &b).await
         })
         .await;
+    });
+}
+
+#[test]
+fn an_ejected_friend_is_hidden_and_comes_back_with_what_was_kept() {
+    run(async {
+        let directory = Directory::default();
+        let (a, b) = (Pod::start(1, &directory).await, Pod::start(2, &directory).await);
+        a.befriend(&[&b]).await;
+        let kept = b.base.publish(thing(1, State::Live, vec![1])).await.unwrap();
+        until("the record is here", || a.base.holds(&kept)).await;
+        let rows = a.base.store.len(tables::RECORDS);
+        let before = a.base.digest().await;
+
+        let away = b.base.id();
+        let folder = b.base.die().await;
+        drop(b.friends);
+        let owed = a.base.publish(thing(2, State::Live, vec![2])).await.unwrap();
+        let rounds = a.friends.send(GetRounds).await.unwrap();
+        assert!(rounds.friends[0].records >= 1, "{rounds:?}");
+        until("it is ejected", || async {
+            let entry = a.entry(away).await.unwrap();
+            entry.phase == Phase::Ejected && entry.cause.is_some()
+        })
+        .await;
+        assert_eq!(a.base.store.len(tables::RECORDS), rows + 1, "everything is kept");
+        assert_ne!(a.base.digest().await, before);
+
+        // What it does not know it still lists; that it was let go it hears when it asks.
+        let b = Pod::on(Base::open_in(2, folder).await, &directory).await;
+        until("it hears that it was let go", || async {
+            let entry = b.entry(a.base.id()).await.unwrap();
+            entry.phase == Phase::Friends && !entry.lets_us_in
+        })
+        .await;
+        assert_eq!(b.befriend(&[&a]).await.failed, vec![]);
+        until("all is as it was", || async {
+            are_friends(&a, &b).await && b.base.holds(&owed).await && alike(&a, &b).await
+        })
+        .await;
+        assert!(b.entry(a.base.id()).await.unwrap().lets_us_in);
+    });
+}
+
+#[test]
+fn an_invite_is_a_host_and_its_use_is_counted_for_good() {
+    run(async {
+        let directory = Directory::default();
+        let (a, b) = (Pod::start(1, &directory).await, Pod::start(2, &directory).await);
+        let create = CreateInvite {
+            label: "for b".to_owned(),
+            lasts: None,
+            uses: 1,
+        };
+        let invite = a.friends.send(create).await.unwrap().unwrap();
+        let bent = invite.link.replace("localhost:9", "localhost:8");
+        for (hosts, friends) in [(vec![bent], 0), (vec![invite.link], 1)] {
+            let make = MakeFriends {
+                hosts,
+                only_when_alone: false,
+            };
+            let made = b.friends.send(make).await.unwrap().unwrap();
+            assert_eq!(made.friends.len(), friends, "{made:?}");
+        }
+        assert!(are_friends(&a, &b).await);
+        assert_eq!(a.friends.send(ListInvites).await.unwrap()[0].used, 1);
+        let a = Pod::on(Base::open_in(1, a.base.die().await).await, &directory).await;
+        let invites = a.friends.send(ListInvites).await.unwrap();
+        assert_eq!((invites.len(), invites[0].used), (1, 1));
+        for (label, uses) in [
+            ("x".repeat(121), 1),
+            ("two\nlines".to_owned(), 1),
+            (String::new(), 0),
+        ] {
+            let lasts = None;
+            let create = CreateInvite { label, lasts, uses };
+            assert!(a.friends.send(create).await.unwrap().is_err());
+        }
     });
 }

@@ -10,6 +10,7 @@ use super::pod::Question;
 use super::world::World;
 use crate::catalog::sync::Input;
 use crate::friends::messages::Phase;
+use crate::friends::phases::Event;
 use crate::friends::records as friend_rows;
 use crate::friends::state::{Answer, Candidate};
 use crate::swarm::Admitted;
@@ -58,6 +59,7 @@ impl World {
                 let request = Request::Befriend {
                     card: self.pods[pod].identity.card.clone(),
                     friendship: ours.bytes().to_vec(),
+                    invite: None,
                 };
                 let to = candidate.pod;
                 self.ask(pod, to, &request, Question::Befriend(candidate));
@@ -206,7 +208,7 @@ impl World {
     fn take_back(&mut self, pod: usize, candidate: &Candidate) {
         match self.running(pod).friends.phase(&candidate.pod) {
             Some(Phase::Friends) => {}
-            Some(Phase::Asking) => self.part(pod, candidate.pod, None),
+            Some(Phase::Asking) => self.part(pod, candidate.pod, Event::Quit),
             _ => {
                 self.let_go(pod, candidate);
             }
@@ -222,6 +224,8 @@ impl World {
                 host: entry.host.clone(),
                 url: entry.url.clone(),
                 addresses: entry.addresses.clone(),
+                version: entry.version.clone(),
+                invite: None,
             },
             None => self.found(self.index[other]),
         }
@@ -235,21 +239,20 @@ impl World {
             host: identity.host.clone(),
             url: format!("http://{}", identity.host),
             addresses: identity.addresses.clone(),
+            version: String::new(),
+            invite: None,
         }
     }
 
     /// Ends a friendship, or a request for one: our no, the entry and the end of their records are one batch.
-    pub(super) fn part(&mut self, pod: usize, friend: PodId, phase: Option<Phase>) {
+    pub(super) fn part(&mut self, pod: usize, friend: PodId, event: Event) {
         let now = self.clock();
         let candidate = self.candidate_of(pod, &friend);
         let run = self.running(pod);
         if !run.friends.is_bound(&friend) {
             return;
         }
-        match phase {
-            Some(phase) => run.friends.ended(&friend, phase, None, now),
-            None => run.friends.forget(&friend),
-        }
+        run.friends.happened(&friend, event, now);
         if let Some(no) = self.let_go(pod, &candidate) {
             let then = &mut self.running(pod).pending.then;
             then.push(Then::Tell { pod: friend, no });
@@ -269,7 +272,7 @@ impl World {
     pub(super) fn on_changed(&mut self, pod: usize, header: &Header) {
         let me = self.pods[pod].id;
         if header.author == me {
-            self.running(pod).friends.owe_everyone();
+            self.running(pod).friends.holds_own(header.key(), true);
         }
         if header.kind != Kind::FRIENDSHIP {
             return;
@@ -295,7 +298,7 @@ impl World {
         let now = self.clock();
         let candidate = self.candidate_of(pod, &friend);
         let friends = &mut self.running(pod).friends;
-        friends.ended(&friend, Phase::EndedByThem, None, now);
+        friends.happened(&friend, Event::TheyEnded, now);
         self.let_go(pod, &candidate);
         self.tell_swarm(pod);
     }
@@ -337,7 +340,7 @@ impl World {
         let phase = self.running(pod).friends.phase(&from);
         let is_friend = matches!(phase, Some(Phase::Friends | Phase::Asking));
         let response = match request {
-            Request::Befriend { card, friendship } => return self.answer(pod, to, card, friendship),
+            Request::Befriend { card, friendship, .. } => return self.answer(pod, to, card, friendship),
             request if !is_friend => self.turn_away(pod, from, &request),
             Request::Tell { envelopes } => {
                 let applied = self.take(pod, from, envelopes);
@@ -375,7 +378,7 @@ impl World {
         let theirs = self.yes_of(pod, from, friendship).filter(|_| introduced);
         let theirs = theirs.expect("an honest pod shows its own card and its own yes");
         let candidate = self.found(to.0);
-        if let Answer::Refuse(reason) = self.running(pod).friends.asked(&candidate, now) {
+        if let Answer::Refuse(reason) = self.running(pod).friends.asked(&candidate, None, now) {
             let refused = Response::refused(reason, "no");
             return self.reply(pod, to, &refused);
         }

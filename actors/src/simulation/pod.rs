@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 use seedpod_protocol::envelope::{
@@ -132,7 +133,7 @@ impl World {
         let disk = &mut self.pods[pod].disk;
         let counter = disk.epoch_counter() + 1;
         let mut catalog = Catalog::new(me, Epoch { counter, tag });
-        let mut friends = Friends::new(me, Policy::Open, 1_000);
+        let mut friends = Friends::new(me, Policy::Open, 1_000, Duration::from_secs(10));
         let mut noes = Vec::new();
         for (nth, written) in disk.records().enumerate() {
             if nth % READ_BACK == usize::from(counter.is_multiple_of(2)) {

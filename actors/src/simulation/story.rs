@@ -15,6 +15,7 @@ use super::oracle::Oracle;
 use super::pod::describe;
 use super::world::{Event, FAIR, Millis, Packet, ROUND, World};
 use crate::friends::messages::Phase;
+use crate::friends::phases;
 
 /// How long the pods may take to agree once the network is whole, in virtual time. A friend with whom looking further was in vain
 /// is left alone for up to ten minutes.
@@ -163,7 +164,7 @@ impl World {
             78 => self
                 .friends_of(pod)
                 .into_iter()
-                .for_each(|friend| self.part(pod, friend, None)),
+                .for_each(|friend| self.part(pod, friend, phases::Event::Quit)),
             79..82 => self.twin_says(pod),
             82..86 => self.go_down(pod, Self::crash),
             86..89 => self.go_down(pod, Self::stop),
@@ -189,7 +190,7 @@ impl World {
     fn remove_one(&mut self, pod: usize) {
         let friends = self.friends_of(pod);
         if let Some(friend) = friends.choose(&mut self.dice) {
-            self.part(pod, *friend, Some(Phase::EndedByUs));
+            self.part(pod, *friend, phases::Event::Remove);
         }
     }
 

@@ -66,6 +66,9 @@ pub const RATINGS: Table = Table::new(10, "ratings");
 /// the rest. Owner: `library`.
 pub const UPLOADS: Table = Table::new(11, "uploads");
 
+/// Invites to become a friend. Key: the invite's id (16 bytes). Value: what it is for and who came in by it. Owner: `friends`.
+pub const INVITES: Table = Table::new(12, "invites");
+
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
     META,
@@ -79,6 +82,7 @@ pub const ALL: &[Table] = &[
     VIEWS,
     RATINGS,
     UPLOADS,
+    INVITES,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first

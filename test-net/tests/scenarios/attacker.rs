@@ -104,6 +104,7 @@ impl Attacker {
         let request = Request::Befriend {
             card: self.sign(card.into(), 1)?.bytes().to_vec(),
             friendship: self.sign(friendship.into(), 2)?.bytes().to_vec(),
+            invite: None,
         };
         match self.ask(&request).await? {
             Response::Befriended { .. } => Ok(()),

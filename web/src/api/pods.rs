@@ -1,13 +1,16 @@
 //! Friends: who this pod is, whom it knows, and what its operator does about them.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use seedpod_actors::catalog::messages::GetSync;
 use seedpod_actors::friends::messages::{
-    Decide, Decision, FriendEntry, ListPods, MadeFriends, MakeFriends, Phase, QuitFriends, RemoveFriend,
+    CreateInvite, Decide, Decision, FriendEntry, GetRounds, ListInvites, ListPods, MadeFriends, MakeFriends,
+    Phase, QuitFriends, RemoveFriend, RevokeInvite,
 };
 use seedpod_actors::search::messages::GetProfile;
+use seedpod_protocol::invite::SignedInvite;
 use serde_json::{Value, json};
 use url::Url;
 use warp::Filter;
@@ -22,6 +25,9 @@ use crate::paging::{Paging, sort};
 use crate::query::{Query, shorten};
 use crate::site::{Site, ask, ask_work};
 use crate::visit::{Visit, answer, visit};
+
+/// The longest life of an invite that ends: ten years.
+const MAX_INVITE_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Most hosts asked at once.
 const MAX_HOSTS: usize = 100;
@@ -63,9 +69,35 @@ pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .then(|number, decision, visit| answer(decide(number, decision, visit)));
     let remove = warp::path!("pods" / String)
         .and(warp::delete())
-        .and(visit)
+        .and(visit.clone())
         .then(|number, visit| answer(remove(number, visit)));
-    let reading = myself.or(list).unify().or(requests).unify().boxed();
+    let rounds = warp::path!("request-schedulers" / "stats")
+        .and(read())
+        .and(visit.clone())
+        .then(|visit| answer(rounds(visit)));
+    let invites = warp::path!("pods" / "invites")
+        .and(read())
+        .and(visit.clone())
+        .then(|visit| answer(invites(visit)));
+    let invite = warp::path!("pods" / "invites")
+        .and(warp::post())
+        .and(visit.clone())
+        .and(body())
+        .then(|visit, body| answer(invite(visit, body)));
+    let revoke = warp::path!("pods" / "invites" / String)
+        .and(warp::delete())
+        .and(visit)
+        .then(|number, visit| answer(revoke(number, visit)));
+    let reading = myself
+        .or(list)
+        .unify()
+        .or(requests)
+        .unify()
+        .or(rounds)
+        .unify()
+        .or(invites)
+        .unify()
+        .boxed();
     let changing = add
         .or(make)
         .unify()
@@ -74,6 +106,10 @@ pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(decide)
         .unify()
         .or(remove)
+        .unify()
+        .or(invite)
+        .unify()
+        .or(revoke)
         .unify()
         .boxed();
     reading.or(changing).unify().boxed()
@@ -133,6 +169,69 @@ fn states() -> String {
 async fn requests(visit: Visit) -> Result<Response, ApiError> {
     visit.reader().await?.require_administrator()?;
     page(&visit, &visit.query()?, |phase| phase == Phase::AskedUs).await
+}
+
+/// When the next round is, and what friends have not acknowledged.
+async fn rounds(visit: Visit) -> Result<Response, ApiError> {
+    visit.reader().await?.require_administrator()?;
+    let stats = ask(&visit.site.rooms().friends, GetRounds).await?;
+    Ok(json_answer(&dto::rounds(&stats)))
+}
+
+/// All invites, newest first. They are secrets: whoever holds one comes in.
+async fn invites(visit: Visit) -> Result<Response, ApiError> {
+    visit.reader().await?.require_administrator()?;
+    let paging = Paging::of(&visit.query()?)?;
+    let cut = paging.cut(ask(&visit.site.rooms().friends, ListInvites).await?);
+    let data: Vec<_> = cut.data.iter().map(dto::Invite::of).collect();
+    Ok(json_answer(&json!({ "total": cut.total, "data": data })))
+}
+
+/// Makes an invite: `label`, `expiresIn` in seconds (absent or null: for ever), `uses` (absent: 1).
+async fn invite(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    visit.administrator().await?;
+    let create = asked_invite(&parse_json(&small(&visit.headers, body).await?)?)?;
+    let made = ask_work(&visit.site.rooms().friends, create).await??;
+    Ok(json_answer(&dto::Invite::of(&made)))
+}
+
+fn asked_invite(value: &Value) -> Result<CreateInvite, ApiError> {
+    if !value.is_object() {
+        return Err(ApiError::BadRequest("the body is not a JSON object".into()));
+    }
+    let label = match value.get("label") {
+        None | Some(Value::Null) => String::new(),
+        Some(label) => label
+            .as_str()
+            .ok_or_else(|| ApiError::field("label", "is not a text"))?
+            .trim()
+            .to_owned(),
+    };
+    let lasts = match value.get("expiresIn") {
+        None | Some(Value::Null) => None,
+        Some(seconds) => Some(
+            seconds
+                .as_u64()
+                .filter(|seconds| (1..=MAX_INVITE_SECONDS).contains(seconds))
+                .map(Duration::from_secs)
+                .ok_or_else(|| ApiError::field("expiresIn", "is not a number of seconds up to ten years"))?,
+        ),
+    };
+    let uses = match value.get("uses") {
+        None | Some(Value::Null) => 1,
+        Some(uses) => uses
+            .as_u64()
+            .and_then(|uses| u32::try_from(uses).ok())
+            .ok_or_else(|| ApiError::field("uses", "is not a number"))?,
+    };
+    Ok(CreateInvite { label, lasts, uses })
+}
+
+async fn revoke(number: String, visit: Visit) -> Result<Response, ApiError> {
+    visit.administrator().await?;
+    let number = parse_number(&number)?;
+    ask_work(&visit.site.rooms().friends, RevokeInvite(number)).await??;
+    Ok(done())
 }
 
 async fn page(visit: &Visit, query: &Query, wanted: fn(Phase) -> bool) -> Result<Response, ApiError> {
@@ -307,7 +406,7 @@ fn asked_hosts(bytes: &[u8]) -> Result<Option<Hosts>, ApiError> {
         .map(Some)
 }
 
-/// Checks hosts: `host[:port]` or `http(s)://host[:port]`, at least one, none twice.
+/// Checks hosts: `host[:port]`, `http(s)://host[:port]` or the link of an invite, at least one, none twice.
 pub(crate) fn parse_hosts<T: AsRef<str>>(texts: &[T]) -> Result<Hosts, ApiError> {
     if texts.is_empty() {
         return Err(ApiError::field("hosts", "names no host"));
@@ -340,6 +439,11 @@ pub(crate) fn parse_hosts<T: AsRef<str>>(texts: &[T]) -> Result<Hosts, ApiError>
 
 /// A host in its normal form, and the place it names.
 fn parse_host(text: &str) -> Option<(String, (String, u16))> {
+    if SignedInvite::is_link(text) {
+        let invite: SignedInvite = text.parse().ok()?;
+        let (_, place) = parse_host(&invite.invite().url)?;
+        return Some((invite.to_string(), place));
+    }
     let (scheme, bare) = match text.split_once("://") {
         Some((scheme, bare))
             if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
@@ -400,6 +504,43 @@ mod tests {
                 "xn--bcher-kva.example"
             ]
         );
+    }
+
+    #[test]
+    fn an_invite_is_a_host_and_the_same_place_as_its_pod() {
+        let invite = seedpod_protocol::invite::Invite {
+            id: seedpod_protocol::invite::InviteId::from_bytes([1; 16]),
+            url: "http://localhost:9002".into(),
+            expires: None,
+        };
+        let key = seedpod_protocol::keys::PodKey::from_seed(&[2; 32]);
+        let link = invite.sign(&key).unwrap().to_string();
+        assert_eq!(parse_hosts(&[link.as_str()]).unwrap(), [link.clone()]);
+        assert!(parse_hosts(&[link.as_str(), "http://localhost:9002"]).is_err());
+        assert!(parse_hosts(&[link.replace("9002", "9003").as_str()]).is_err());
+    }
+
+    #[test]
+    fn invites_are_asked_for_with_care() {
+        let asked = |value: Value| asked_invite(&value);
+        let plain = asked(json!({})).unwrap();
+        assert_eq!((plain.label.as_str(), plain.lasts, plain.uses), ("", None, 1));
+        let full = asked(json!({ "label": " x ", "expiresIn": 60, "uses": 3 })).unwrap();
+        assert_eq!(
+            (full.label.as_str(), full.lasts, full.uses),
+            ("x", Some(Duration::from_secs(60)), 3)
+        );
+        for bad in [
+            json!({ "label": 1 }),
+            json!({ "expiresIn": 0 }),
+            json!({ "expiresIn": "soon" }),
+            json!({ "expiresIn": u64::MAX }),
+            json!({ "uses": -1 }),
+            json!({ "uses": "2" }),
+            json!([]),
+        ] {
+            assert_eq!(asked(bad.clone()).unwrap_err().status(), 400, "{bad}");
+        }
     }
 
     #[test]

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use seedpod_actors::accounts::messages::{Role, User};
 use seedpod_actors::catalog::messages::FriendSync;
-use seedpod_actors::friends::messages::{FriendEntry, Phase};
+use seedpod_actors::friends::messages::{
+    FriendEntry, InviteEntry, InviteState, Outstanding, Phase, RoundStats, ScoreChange, ScoreReason,
+};
 use seedpod_actors::search::messages::{ChannelEntry, VideoEntry};
 use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
 use seedpod_protocol::ids::{InfoHash, Timestamp};
@@ -274,6 +277,14 @@ fn a_friend() {
         rtt_ms: Some(3),
         in_sync: false,
         trouble: None,
+        lets_us_in: true,
+        version: "0.1.0".into(),
+        cause: None,
+        changed: Some(ScoreChange {
+            by: -10,
+            at: Timestamp::from_millis(1_700_000_000_000),
+            reason: ScoreReason::Unreachable("timed out".into()),
+        }),
     };
     let sync = FriendSync {
         held: 120,
@@ -296,11 +307,62 @@ fn a_friend() {
         "lastHeard": null,
         "rttMs": 3,
         "trouble": null,
+        "version": "0.1.0",
+        "letsUsIn": true,
+        "cause": null,
+        "scoreChange": { "by": -10, "at": "2023-11-14T22:13:20.000Z", "reason": "it lacked our records: timed out" },
     });
     assert_eq!(json_of(&super::Pod::of(&entry, Some(&profile()), None)), expected);
     expected["sync"] = json!({ "held": 120, "total": 340, "acknowledged": 8, "own": 9 });
     let asked = super::Pod::of(&entry, Some(&profile()), Some(&sync));
     assert_eq!(json_of(&asked), expected);
+}
+
+#[test]
+fn an_invite() {
+    let invite = InviteEntry {
+        number: 4,
+        label: "for a neighbour".into(),
+        link: "http://localhost:9001/invite#abc".into(),
+        created: Timestamp::from_millis(1_700_000_000_000),
+        expires: None,
+        uses: 2,
+        used: 1,
+        state: InviteState::Open,
+    };
+    let expected = json!({
+        "id": 4,
+        "label": "for a neighbour",
+        "link": "http://localhost:9001/invite#abc",
+        "createdAt": "2023-11-14T22:13:20.000Z",
+        "expiresAt": null,
+        "uses": 2,
+        "used": 1,
+        "state": "open",
+    });
+    assert_eq!(json_of(&super::Invite::of(&invite)), expected);
+}
+
+#[test]
+fn the_rounds() {
+    let pod = PodKey::from_seed(&[3; 32]).id();
+    let stats = RoundStats {
+        round: Duration::from_secs(10),
+        remaining: Duration::from_millis(1500),
+        friends: vec![Outstanding {
+            pod,
+            host: "localhost:9003".into(),
+            records: 3,
+        }],
+    };
+    let queue = |total| json!({ "totalRequests": total, "remainingMilliSeconds": 1500, "milliSecondsInterval": 10_000 });
+    let expected = json!({
+        "requestScheduler": queue(3),
+        "requestVideoQaduScheduler": queue(0),
+        "requestVideoEventScheduler": queue(0),
+        "friends": [{ "podId": pod.to_string(), "host": "localhost:9003", "unacknowledged": 3 }],
+    });
+    assert_eq!(super::rounds(&stats), expected);
 }
 
 #[test]

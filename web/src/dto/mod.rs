@@ -16,7 +16,7 @@ use seedpod_protocol::ids::Timestamp;
 use serde::Serialize;
 
 pub(crate) use channel::{Channel, ChannelSummary};
-pub(crate) use pod::{Pod, state_name};
+pub(crate) use pod::{Invite, Pod, reason_text, rounds, state_name};
 pub(crate) use user::{AccountSummary, Me};
 pub(crate) use video::{Video, resolution_label};
 

@@ -90,6 +90,15 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(post(warp::path!("network" / "decide").boxed())
             .then(|visit: Visit, body| show(visit.clone(), network::decide(visit, body))))
         .unify()
+        .or(post(warp::path!("network" / "invite").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), network::invite(visit, body))))
+        .unify()
+        .or(post(warp::path!("network" / "revoke").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), network::revoke(visit, body))))
+        .unify()
+        .or(get(warp::path!("invite").boxed())
+            .then(|visit: Visit| show(visit.clone(), network::invited(visit))))
+        .unify()
         .or(post(warp::path!("network" / "quit").boxed())
             .then(|visit: Visit, body| show(visit.clone(), network::quit(visit, body))))
         .unify()
@@ -243,6 +252,10 @@ fn notice(word: &str) -> Option<&'static str> {
         "refused" => Some("You said no. It may ask again."),
         "blocked" => Some("You said no for good: that pod cannot ask again."),
         "removed" => Some("That friendship is over; its videos have left."),
+        "invited" => {
+            Some("The invite is made. Hand its link to whoever runs the other pod; it works like a key.")
+        }
+        "revoked" => Some("Nobody comes in by that invite any more. Friendships that came of it stay."),
         "quit" => Some("All friendships are over. This pod is on its own."),
         _ => None,
     }

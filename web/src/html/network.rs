@@ -1,8 +1,11 @@
 //! The network page and its forms.
 
-use seedpod_actors::catalog::messages::{FriendSync, GetSync};
+use std::time::Duration;
+
+use seedpod_actors::catalog::messages::{FriendSync, GetOtherStart, GetSync};
 use seedpod_actors::friends::messages::{
-    Decide, Decision, FriendEntry, ListPods, Phase, QuitFriends, RemoveFriend,
+    CreateInvite, Decide, Decision, FriendEntry, InviteEntry, InviteState, ListInvites, ListPods, Phase,
+    QuitFriends, RemoveFriend, RevokeInvite,
 };
 use seedpod_actors::search::messages::{GetProfile, GetTotals, ListVideos, VideoFilter};
 use warp::http::StatusCode;
@@ -12,11 +15,17 @@ use super::lists::LATEST;
 use super::{chrome, own_csp, page as answer_page, see_other, sentence};
 use crate::api::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 use crate::body::{BodyStream, fields};
+use crate::dto::reason_text;
 use crate::error::ApiError;
-use crate::pages::{FriendRow, FriendState, NetworkPage, RequestRow};
+use crate::pages::{
+    FriendRow, FriendState, InviteRow, InvitedPage, NetworkPage, QrCode, RequestRow, ScoreNote,
+};
 use crate::session::CSRF_FIELD;
 use crate::site::{ask, ask_work, host_of};
 use crate::visit::{Caller, Visit};
+
+/// The longest life of an invite that ends, in days.
+const MOST_DAYS: u64 = 3650;
 
 pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
     let caller = visit.caller().await?;
@@ -104,6 +113,73 @@ pub(super) async fn decide(visit: Visit, body: BodyStream) -> Result<Response, A
     Ok(see_other(&format!("/network?done={done}")))
 }
 
+/// Makes an invite.
+pub(super) async fn invite(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    let form = fields(&visit.headers, body).await?;
+    let caller = visit.form_writer(form.first(CSRF_FIELD)).await?;
+    caller.require_administrator()?;
+    let number = |field: &'static str, usual: u64| match form.first(field).map(str::trim) {
+        None | Some("") => Ok(usual),
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| ApiError::field(field, "is not a number")),
+    };
+    let asked = || -> Result<CreateInvite, ApiError> {
+        let days = number("days", 0)?;
+        if days > MOST_DAYS {
+            return Err(ApiError::field("days", format!("is more than {MOST_DAYS}")));
+        }
+        Ok(CreateInvite {
+            label: form.first("label").unwrap_or_default().trim().to_owned(),
+            lasts: (days > 0).then(|| Duration::from_secs(days * 24 * 60 * 60)),
+            uses: u32::try_from(number("uses", 1)?).unwrap_or(u32::MAX),
+        })
+    };
+    let made = match asked() {
+        Ok(create) => ask_work(&visit.site.rooms().friends, create)
+            .await?
+            .map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok(_) => Ok(see_other("/network?done=invited#invites")),
+        Err(error) if error.status().is_client_error() => {
+            let status = error.status();
+            show(
+                &visit,
+                Some(&caller),
+                String::new(),
+                status,
+                Some(sentence(&error)),
+            )
+            .await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes an invite back.
+pub(super) async fn revoke(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    let form = fields(&visit.headers, body).await?;
+    visit
+        .form_writer(form.first(CSRF_FIELD))
+        .await?
+        .require_administrator()?;
+    let number = parse_number(form.first("id").unwrap_or_default())?;
+    ask_work(&visit.site.rooms().friends, RevokeInvite(number)).await??;
+    Ok(see_other("/network?done=revoked#invites"))
+}
+
+/// Where the link of an invite leads somebody who opens it in a browser. The invite itself is behind the `#`, which no
+/// browser sends.
+pub(super) async fn invited(visit: Visit) -> Result<Response, ApiError> {
+    let caller = visit.caller().await?;
+    let view = InvitedPage {
+        chrome: chrome(&visit, caller.as_ref()).await,
+    };
+    Ok(answer_page(view.html(), StatusCode::OK, &own_csp(&visit)))
+}
+
 pub(super) async fn quit(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
     let form = fields(&visit.headers, body).await?;
     visit
@@ -164,15 +240,31 @@ async fn show(
             state,
             videos: videos as u64,
             score: entry.score,
+            note: entry.changed.as_ref().map(|change| ScoreNote {
+                by: change.by,
+                at: change.at.as_millis(),
+                reason: reason_text(&change.reason),
+            }),
+            rtt_ms: entry.rtt_ms,
+            version: entry.version,
             last_heard: entry.last_heard.map(|time| time.as_millis()),
         });
     }
     let options = visit.site.options();
+    let is_admin = caller.is_some_and(Caller::is_administrator);
+    let (invites, other_start) = if is_admin {
+        let invites = ask(&rooms.friends, ListInvites).await?;
+        (invites, ask(&rooms.catalog, GetOtherStart).await?)
+    } else {
+        (Vec::new(), None)
+    };
     let view = NetworkPage {
         chrome: chrome(visit, caller).await,
         pod_id: options.pod_id.to_string(),
         friends,
         requests,
+        invites: invites.iter().map(invite_row).collect(),
+        is_twin: other_start.map(|other| other.is_twin),
         videos: totals.videos as u64,
         local_videos: totals.local_videos as u64,
         configured: options.configured_friends.clone(),
@@ -182,10 +274,30 @@ async fn show(
     Ok(answer_page(view.html(), status, &own_csp(visit)))
 }
 
+/// An invite as the page shows it; one that lets nobody in has no link to hand on.
+fn invite_row(invite: &InviteEntry) -> InviteRow {
+    let open = invite.state == InviteState::Open;
+    InviteRow {
+        id: invite.number.to_string(),
+        label: invite.label.clone(),
+        link: open.then(|| invite.link.clone()),
+        qr: open.then(|| QrCode::of(&invite.link)).flatten(),
+        state: match invite.state {
+            InviteState::Open => "Open",
+            InviteState::UsedUp => "Used up",
+            InviteState::Expired => "Expired",
+        },
+        uses: invite.uses,
+        used: invite.used,
+        expires: invite.expires.map(|time| time.as_millis()),
+    }
+}
+
 /// How an entry is shown; those that wait for the operator are not friends yet and have their own list.
 fn state_of(entry: &FriendEntry, sync: Option<&FriendSync>) -> Option<FriendState> {
     let trouble = || entry.trouble.clone().unwrap_or_default();
     Some(match entry.phase {
+        Phase::Friends if !entry.lets_us_in => FriendState::LetUsGo { cause: trouble() },
         Phase::Friends if entry.connected => match sync {
             Some(sync) if sync.held < sync.total => FriendState::CatchingUp {
                 have: sync.held,
@@ -201,10 +313,10 @@ fn state_of(entry: &FriendEntry, sync: Option<&FriendSync>) -> Option<FriendStat
         Phase::Friends => FriendState::Unreachable { cause: trouble() },
         Phase::Asking => FriendState::Waiting,
         Phase::EndedByThem => FriendState::Ended {
-            cause: "they ended it".into(),
+            cause: entry.cause.clone().unwrap_or_else(|| "they ended it".into()),
         },
-        Phase::Ejected => FriendState::Ended {
-            cause: "it could not be reached for too long".into(),
+        Phase::Ejected => FriendState::LetGo {
+            cause: entry.cause.clone().unwrap_or_default(),
         },
         Phase::AskedUs | Phase::EndedByUs | Phase::Blocked => return None,
     })
@@ -232,6 +344,10 @@ mod tests {
             rtt_ms: None,
             in_sync: true,
             trouble: None,
+            lets_us_in: true,
+            version: String::new(),
+            cause: None,
+            changed: None,
         };
         let words = |entry: &FriendEntry, held, acknowledged| {
             let sync = FriendSync {

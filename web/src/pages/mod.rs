@@ -27,6 +27,8 @@
 //! | make friends | POST `/network/make-friends` | `hosts`, one a line; empty means the configured ones |
 //! | remove a friend | POST `/network/remove` | `id` |
 //! | answer a pod that asked | POST `/network/decide` | `id`, `decision` = `accept`, `refuse`, `block` |
+//! | make an invite | POST `/network/invite` | `label`, `days` (empty: for ever), `uses` |
+//! | take an invite back | POST `/network/revoke` | `id` |
 //! | quit | POST `/network/quit` | |
 //! | watch, embed | GET `/w/<shortUUID>`, `/videos/embed/<uuid>` | |
 //! | what changed since | GET `/api/v1/events` | `since` = [`Chrome::moment`], `video` |
@@ -69,7 +71,9 @@ pub use home::{Filter, HomePage, Pager};
 pub use json::ScriptJson;
 pub use login::LoginPage;
 pub use my_videos::{EditPage, MyVideo, MyVideosPage};
-pub use network::{FriendRow, FriendState, NetworkPage, RequestRow};
+pub use network::{
+    FriendRow, FriendState, InviteRow, InvitedPage, NetworkPage, QrCode, RequestRow, ScoreNote,
+};
 pub use upload::{Choice, UploadPage, VideoFields};
 pub use video::{PlayerView, SourceFile, VideoCard};
 pub use watch::{Ratings, Received, WatchPage};

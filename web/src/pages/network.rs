@@ -1,5 +1,7 @@
 //! The network page: this pod and its friends, each with its state in words.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 
 use super::{Chrome, count};
@@ -30,6 +32,16 @@ pub enum FriendState {
         /// Why, in words: "timed out on 3 addresses".
         cause: String,
     },
+    /// Ours is a friend to us, and it let us go while we were away.
+    LetUsGo {
+        /// What it said, in words.
+        cause: String,
+    },
+    /// It could not be reached for so long that we let it go; what it published is kept for a while.
+    LetGo {
+        /// Why, in words.
+        cause: String,
+    },
     /// The friendship is over.
     Ended {
         /// Who ended it and why, in words: "they quit the network".
@@ -49,6 +61,9 @@ impl FriendState {
             Self::Waiting => "Waiting for them to accept".to_owned(),
             Self::Unreachable { cause } if cause.is_empty() => "Unreachable".to_owned(),
             Self::Unreachable { cause } => format!("Unreachable: {cause}"),
+            Self::LetUsGo { .. } => "It let us go".to_owned(),
+            Self::LetGo { cause } if cause.is_empty() => "Let go".to_owned(),
+            Self::LetGo { cause } => format!("Let go: {cause}"),
             Self::Ended { cause } if cause.is_empty() => "Ended".to_owned(),
             Self::Ended { cause } => format!("Ended: {cause}"),
         }
@@ -61,8 +76,39 @@ impl FriendState {
             Self::InSync => "state-good",
             Self::CatchingUp { .. } | Self::Telling { .. } => "state-busy",
             Self::Waiting => "state-wait",
-            Self::Unreachable { .. } | Self::Ended { .. } => "state-trouble",
+            Self::Unreachable { .. } | Self::LetUsGo { .. } | Self::LetGo { .. } | Self::Ended { .. } => {
+                "state-trouble"
+            }
         }
+    }
+
+    /// What happens next, or what to do; nothing when all is well.
+    #[must_use]
+    pub fn next_step(&self) -> Option<String> {
+        Some(match self {
+            Self::InSync => return None,
+            Self::CatchingUp { .. } | Self::Telling { .. } => "The rest arrives by itself.".to_owned(),
+            Self::Waiting => "Whoever runs it has to accept; nothing to do here.".to_owned(),
+            Self::Unreachable { .. } => {
+                "It is tried again by itself, and its host is asked for a new address.".to_owned()
+            }
+            Self::LetUsGo { cause } if cause.is_empty() => "Ask it again.".to_owned(),
+            Self::LetUsGo { cause } => format!("{cause}."),
+            Self::LetGo { .. } => {
+                "Its videos are hidden and kept for 30 days; they are back as soon as it is. Ask it again, or wait for it."
+                    .to_owned()
+            }
+            Self::Ended { .. } => "Ask it again, or remove it from this list.".to_owned(),
+        })
+    }
+
+    /// Whether asking again may make it a friend.
+    #[must_use]
+    pub fn may_ask_again(&self) -> bool {
+        matches!(
+            self,
+            Self::LetUsGo { .. } | Self::LetGo { .. } | Self::Ended { .. }
+        )
     }
 }
 
@@ -85,8 +131,111 @@ pub struct FriendRow {
     pub videos: u64,
     /// Its score, 0 to 1000.
     pub score: u32,
+    /// When and why the score last moved.
+    pub note: Option<ScoreNote>,
+    /// Round-trip time in milliseconds, while it is connected.
+    pub rtt_ms: Option<u32>,
+    /// Version of its software; empty if it is not known.
+    pub version: String,
     /// When we last heard from it, in milliseconds since the Unix epoch.
     pub last_heard: Option<u64>,
+}
+
+/// Why a score last moved.
+#[derive(Debug, Clone)]
+pub struct ScoreNote {
+    /// How far.
+    pub by: i64,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// An invite this pod has made.
+#[derive(Debug, Clone)]
+pub struct InviteRow {
+    /// The number that `DELETE /api/v1/pods/invites/:id` takes.
+    pub id: String,
+    /// What it is for.
+    pub label: String,
+    /// What is handed on, while it lets anybody in.
+    pub link: Option<String>,
+    /// The same, for a camera.
+    pub qr: Option<QrCode>,
+    /// `Open`, `Used up` or `Expired`.
+    pub state: &'static str,
+    /// How many pods may come in by it.
+    pub uses: u32,
+    /// How many did.
+    pub used: u32,
+    /// When it ends, in milliseconds since the Unix epoch.
+    pub expires: Option<u64>,
+}
+
+impl InviteRow {
+    /// Its state, its uses and its end: `Open, 1 of 3 used, until …`.
+    fn facts(&self) -> String {
+        let facts = format!("{}, {} of {} used", self.state, self.used, self.uses);
+        match self.expires {
+            Some(expires) => format!("{facts}, until {}", super::day(expires)),
+            None => facts,
+        }
+    }
+}
+
+/// A QR code as the one path of an SVG picture, a unit a module, with the quiet zone that the standard asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QrCode {
+    /// Width and height.
+    pub side: usize,
+    /// The dark modules, run by run.
+    pub path: String,
+}
+
+/// Light modules around the code.
+const QUIET_ZONE: usize = 4;
+
+impl QrCode {
+    /// The code of a text; none if the text is too long for one.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L).ok()?;
+        let width = code.width();
+        let colors = code.to_colors();
+        let mut path = String::new();
+        for (y, row) in colors.chunks(width).enumerate() {
+            let mut x = 0;
+            for run in row.chunk_by(|a, b| a == b) {
+                if run.first() == Some(&qrcode::Color::Dark) {
+                    let (left, top, long) = (x + QUIET_ZONE, y + QUIET_ZONE, run.len());
+                    // Writing to a string does not fail.
+                    let _ = write!(path, "M{left} {top}h{long}v1h-{long}z");
+                }
+                x += run.len();
+            }
+        }
+        Some(Self {
+            side: width + 2 * QUIET_ZONE,
+            path,
+        })
+    }
+}
+
+/// Where the link of an invite leads in a browser.
+#[derive(Debug, Clone, Template)]
+#[template(path = "invited.html")]
+pub struct InvitedPage {
+    /// What all pages share.
+    pub chrome: Chrome,
+}
+
+impl InvitedPage {
+    /// The page as HTML.
+    #[must_use]
+    pub fn html(&self) -> String {
+        super::html(self)
+    }
 }
 
 /// A pod that asked to be a friend and waits for the operator's answer.
@@ -105,6 +254,13 @@ pub struct RequestRow {
 }
 
 impl FriendRow {
+    /// How far the score moved: `+10` or `−10`.
+    fn moved_text(&self) -> String {
+        let by = self.note.as_ref().map_or(0, |note| note.by);
+        let sign = if by < 0 { '−' } else { '+' };
+        format!("{sign}{}", by.unsigned_abs())
+    }
+
     fn videos_text(&self) -> String {
         count(self.videos, "video")
     }
@@ -122,6 +278,10 @@ pub struct NetworkPage {
     pub friends: Vec<FriendRow>,
     /// Pods that asked and have no answer yet; shown to whoever may answer.
     pub requests: Vec<RequestRow>,
+    /// Invites this pod has made; shown to whoever runs it.
+    pub invites: Vec<InviteRow>,
+    /// Signs of another start with this pod's key: whether that one is running now.
+    pub is_twin: Option<bool>,
     /// Videos of the network, this pod's included.
     pub videos: u64,
     /// Videos of this pod.
@@ -154,9 +314,18 @@ impl NetworkPage {
 
     /// Those of the list that are friends now: neither asked only, nor over.
     fn present(&self) -> impl Iterator<Item = &FriendRow> {
-        self.friends
-            .iter()
-            .filter(|friend| !matches!(friend.state, FriendState::Waiting | FriendState::Ended { .. }))
+        let absent = |state: &FriendState| {
+            matches!(
+                state,
+                FriendState::Waiting | FriendState::Ended { .. } | FriendState::LetGo { .. }
+            )
+        };
+        self.friends.iter().filter(move |friend| !absent(&friend.state))
+    }
+
+    /// Whether another pod is running with this one's key.
+    fn has_twin(&self) -> bool {
+        self.is_twin == Some(true)
     }
 
     /// How many friends hold what we hold and the other way round.

@@ -126,6 +126,8 @@ fn pages() -> Vec<(&'static str, String)> {
         name.clone_into(&mut friend.name);
         host.clone_into(&mut friend.host);
     }
+    network.is_twin = None;
+    network.invites.clear();
     network.friends.truncate(4);
     network.friends[3].state = FriendState::Unreachable {
         cause: "timed out on 3 addresses".to_owned(),

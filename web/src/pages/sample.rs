@@ -2,8 +2,9 @@
 
 use super::{
     AboutPage, AssetUrls, ChannelPage, Choice, Chrome, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
-    FriendState, HomePage, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, Ratings,
-    Received, RequestRow, SourceFile, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
+    FriendState, HomePage, InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView,
+    QrCode, Ratings, Received, RequestRow, ScoreNote, SourceFile, UiUrls, UploadPage, UserMenu, VideoCard,
+    VideoFields, WatchPage,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -234,6 +235,13 @@ pub(super) fn friend(id: &str, text: &str, state: FriendState) -> FriendRow {
         state,
         videos: 12,
         score: 640,
+        note: Some(ScoreNote {
+            by: 10,
+            at: NOW - 240_000,
+            reason: text.to_owned(),
+        }),
+        rtt_ms: Some(3),
+        version: text.to_owned(),
         last_heard: Some(NOW - 120_000),
     }
 }
@@ -260,6 +268,20 @@ pub(super) fn network(chrome: Chrome, text: &str) -> NetworkPage {
                     cause: text.to_owned(),
                 },
             ),
+            friend(
+                "8",
+                text,
+                FriendState::LetUsGo {
+                    cause: text.to_owned(),
+                },
+            ),
+            friend(
+                "9",
+                text,
+                FriendState::LetGo {
+                    cause: text.to_owned(),
+                },
+            ),
         ],
         requests: vec![RequestRow {
             id: "6".to_owned(),
@@ -268,6 +290,17 @@ pub(super) fn network(chrome: Chrome, text: &str) -> NetworkPage {
             url: text.to_owned(),
             since: NOW - 600_000,
         }],
+        invites: vec![InviteRow {
+            id: "7".to_owned(),
+            label: text.to_owned(),
+            link: Some(text.to_owned()),
+            qr: QrCode::of("http://localhost:9001/invite#"),
+            state: "Open",
+            uses: 3,
+            used: 1,
+            expires: Some(NOW + 600_000),
+        }],
+        is_twin: Some(false),
         videos: 24,
         local_videos: 5,
         configured: vec![text.to_owned()],

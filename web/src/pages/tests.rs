@@ -274,11 +274,13 @@ fn friends_are_shown_in_words() {
         "Waiting for them to accept",
         "Unreachable: timed out",
         "Ended: timed out",
+        "It let us go",
+        "Let go: timed out",
     ] {
         assert!(html.contains(&format!(">{words}</span>")), "{words}");
     }
     assert!(
-        html.contains("1 of 3"),
+        html.contains("1 of 4"),
         "who has not accepted, or has left, is no friend"
     );
 }
@@ -293,9 +295,38 @@ fn only_those_who_run_the_pod_see_the_forms_of_the_network() {
         "/network/remove",
         "/network/decide",
         "/network/quit",
+        "/network/invite",
+        "/network/revoke",
     ] {
         assert!(admin.contains(&format!("action=\"{action}\"")), "{action}");
     }
+}
+
+#[test]
+fn a_friend_says_why_its_score_moved_and_what_comes_next() {
+    let html = sample::network(sample::admin(), "timed out").html();
+    for text in [
+        "score 640: +10",
+        "version timed out",
+        "3 ms",
+        "It is tried again by itself",
+        "Ask again</button>",
+        "1 of 3 used",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    let visitor = sample::network(sample::chrome(), "text").html();
+    assert!(!visitor.contains("QR code"), "an invite is a secret");
+}
+
+#[test]
+fn a_qr_code_is_a_square_with_a_quiet_zone() {
+    let code = super::QrCode::of("https://pod.example/invite#abc").unwrap();
+    assert!(
+        code.side > 29 && code.path.starts_with("M4 4h7v1h-7z"),
+        "{code:?}"
+    );
+    assert_eq!(super::QrCode::of(&"x".repeat(10_000)), None);
 }
 
 #[test]
