@@ -206,7 +206,7 @@ pub struct AuthorRoot {
     pub author: PodId,
     /// Root of the digest of its records.
     pub root: ContentHash,
-    /// How many records that is.
+    /// How many records that is; below 2^53.
     pub records: u64,
 }
 
@@ -297,7 +297,13 @@ impl Response {
                 at_most("friends", friends.len(), limits::FRIENDS_MAX)?;
                 friends.iter().try_for_each(FriendHint::check)
             }
-            Self::Roots(roots) => at_most("roots", roots.len(), limits::ROOTS_MAX),
+            Self::Roots(roots) => {
+                at_most("roots", roots.len(), limits::ROOTS_MAX)?;
+                if roots.iter().any(|root| root.records >= limits::INTEGER_END) {
+                    return Err(CodecError::shape("a number of records is not below 2^53"));
+                }
+                Ok(())
+            }
             Self::Page { envelopes, .. } => at_most("envelopes", envelopes.len(), limits::PAGE_ENVELOPES_MAX),
             Self::Nodes(places) => at_most("places", places.len(), limits::PLACES_MAX),
             Self::Befriended { .. } | Self::Told { .. } => Ok(()),

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::patient::Patience;
+use crate::places::Place;
 
 /// Time for the first request of a connection, and in HTTP/1.1 for the header of each further one.
 pub(crate) const HEADER_DEADLINE: Duration = Duration::from_secs(15);
@@ -47,7 +48,7 @@ const BUFFER: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 100;
 /// Longest headers of an HTTP/2 request, in bytes, counted as the RFC does.
-const HEADER_LIST: u32 = 32 * 1024;
+const HEADER_LIST: u32 = 16 * 1024;
 /// Streams that a peer may have reset before we looked at them; more end the connection.
 const PENDING_RESETS: usize = 20;
 /// Streams that we may have had to reset for a peer's errors; more end the connection.
@@ -154,12 +155,15 @@ impl Activity {
         })
     }
 
-    /// A request was read.
-    pub(crate) fn begin(self: &Arc<Self>) -> Running {
+    /// A request was read, and has this place until its answer is gone.
+    pub(crate) fn begin(self: &Arc<Self>, place: Option<Place>) -> Running {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = true;
         state.running += 1;
-        Running(Arc::clone(self))
+        Running {
+            activity: Arc::clone(self),
+            _place: place,
+        }
     }
 
     /// When to look again whether the connection has been quiet for too long; `None` if it has.
@@ -179,11 +183,14 @@ impl Activity {
 
 /// A request that runs, until the last of its answer is gone or given up.
 #[derive(Debug)]
-pub(crate) struct Running(Arc<Activity>);
+pub(crate) struct Running {
+    activity: Arc<Activity>,
+    _place: Option<Place>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.activity.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.running -= 1;
         state.quiet_since = Instant::now();
     }

@@ -18,10 +18,12 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::{debug, info, warn};
-use warp::Filter;
+use warp::http::StatusCode;
 use warp::reply::Response;
+use warp::{Filter, Reply};
 
 use crate::connection::{self, Activity, Closing, PATIENCE, track};
+use crate::error::ApiError;
 use crate::metrics::WebMetrics;
 use crate::patient::Patient;
 use crate::places::{Limits, Place, Places};
@@ -31,6 +33,13 @@ const PLACES: Limits = Limits {
     total: 16 * 1024,
     per_address: 1024,
 };
+/// Requests that run at once, on whatever connections: one of HTTP/2 carries up to a hundred.
+const REQUESTS: Limits = Limits {
+    total: 8 * 1024,
+    per_address: 512,
+};
+/// Most header fields of a request. Of HTTP/1.1 no more are read; HTTP/2 packs a thousand into a kilobyte, and here each takes room.
+const FIELDS: usize = 100;
 /// Files that are left for everything else: the store, downloads, other pods, media tools.
 const OTHER_FILES: u64 = 3072;
 /// Bytes that the system takes of us ahead of what it has sent. A peer that reads gets a window as large as its line needs all the
@@ -75,6 +84,7 @@ impl Drop for Seat {
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     places: Places,
+    requests: Places,
     metrics: WebMetrics,
     closing: Closing,
     visitors: TaskTracker,
@@ -90,6 +100,7 @@ impl Door {
     ) -> Self {
         Self {
             places: Places::new(places(), trusted_proxies),
+            requests: Places::new(REQUESTS, trusted_proxies),
             metrics,
             closing,
             visitors,
@@ -150,10 +161,18 @@ pub(crate) async fn run<F>(
         let seat = Seat::take(place, &door.metrics.connections);
         let wire = TokioIo::new(Wire::new(stream, PATIENCE, seat));
         let activity = Activity::new();
-        let (answering, routes) = (activity.clone(), routes.clone());
+        let (answering, routes, requests) = (activity.clone(), routes.clone(), door.requests.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(RemoteAddress(remote));
-            track(answering.begin(), routes.clone().call(request))
+            let place = requests.take(remote.ip());
+            let refused = refusal(&request, place.as_ref());
+            let mut routes = routes.clone();
+            track(answering.begin(place), async move {
+                match refused {
+                    Some(response) => Ok(response),
+                    None => routes.call(request).await,
+                }
+            })
         });
         let connection = server.serve_connection_with_upgrades(wire, service).into_owned();
         let closing = door.closing.clone();
@@ -166,6 +185,14 @@ pub(crate) async fn run<F>(
     drop(listener);
     info!("no new connections are taken");
     leave(&door, grace).await;
+}
+
+/// The answer to a request that is looked at no further.
+fn refusal(request: &hyper::Request<Incoming>, place: Option<&Place>) -> Option<Response> {
+    if request.headers().len() > FIELDS {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response());
+    }
+    place.is_none().then(|| ApiError::Unavailable.into_response())
 }
 
 /// Waits until everybody has left; after `grace` they are shown out.

@@ -358,7 +358,7 @@ impl Run {
             let may_be_a_twins = theirs.records == held && self.terms.turn.is_multiple_of(ONE_RUN_IN);
             theirs.records > held || self.terms.look_back.is_some() || may_be_a_twins
         } else {
-            theirs.records + NEARLY_AS_MANY >= held
+            theirs.records.saturating_add(NEARLY_AS_MANY) >= held
         };
         self.terms.may_dig && !pull.whole && may_have_more && catalog.differs(theirs)
     }

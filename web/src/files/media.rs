@@ -74,11 +74,17 @@ async fn serve(name: String, method: Method, visit: Visit, save: bool) -> Result
     let tag = format!("\"{info_hash}\"");
     let verdict = judge(&method, &visit.headers, &tag, length);
     let mut response = answer(verdict, &method, file, length, info_hash, &visit)?;
+    let refused = response.status().is_client_error();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(mime(&known.extension)));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
     headers.extend(HeaderValue::from_str(&tag).ok().map(|tag| (ETAG, tag)));
+    if refused {
+        // A cache on the way must not tell everybody what one reader was told.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(response);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
     if save {
         let file_name = format!("{}-{}.{}", entry.video.name, known.resolution, known.extension);
         headers.extend(attachment(&file_name).map(|value| (CONTENT_DISPOSITION, value)));

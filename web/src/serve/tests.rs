@@ -68,7 +68,13 @@ async fn start(grace: Duration) -> Served {
 }
 
 async fn ask(address: SocketAddr, path: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(address).await.unwrap();
+    ask_from("127.0.0.1", address, path).await
+}
+
+async fn ask_from(own: &str, address: SocketAddr, path: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(own.parse().unwrap(), 0)).unwrap();
+    let mut socket = socket.connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     socket
@@ -125,13 +131,7 @@ async fn an_address_that_has_all_its_places_is_turned_away_and_others_are_not() 
     }
     // Accepted and closed at once: the answer is the end of the stream, or a reset.
     assert_eq!(answer(ask(server.address, "/").await).await, "");
-    let other = tokio::net::TcpSocket::new_v4().unwrap();
-    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = other.connect(server.address).await.unwrap();
-    other
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    let other = ask_from("127.0.0.2", server.address, "/").await;
     assert!(answer(other).await.ends_with("127.0.0.2"));
 }
 

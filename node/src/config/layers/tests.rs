@@ -108,10 +108,10 @@ fn an_unknown_key_is_refused_with_the_file_and_a_suggestion() {
     );
     assert!(error.ends_with("did you mean `network.friends`?"), "{error}");
     let error = Folder::new()
-        .load_page("video_quota: 5 MiB")
+        .load_page("max_duration: 14 s")
         .unwrap_err()
         .to_string();
-    assert!(error.ends_with("did you mean `user.video_quota`?"), "{error}");
+    assert!(error.ends_with("did you mean `video.max_duration`?"), "{error}");
     let error = Folder::new().load_page("zzz: 1").unwrap_err().to_string();
     assert!(error.ends_with("`seedpod config show` lists all"), "{error}");
     let folder = Folder::new();

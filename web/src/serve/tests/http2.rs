@@ -2,6 +2,8 @@
 
 use super::*;
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use h2::Reason;
 use h2::client::{Connection, SendRequest};
 use warp::http::Request;
@@ -49,6 +51,55 @@ async fn many_requests_share_a_connection() {
     futures::future::join_all(all).await;
     let (_, who) = ask(&client, "/").await.unwrap();
     assert_eq!(who, b"127.0.0.1");
+}
+
+#[tokio::test]
+async fn more_requests_than_one_address_may_have_are_refused_whatever_the_connections() {
+    let server = start(Duration::from_secs(5)).await;
+    let above = 40;
+    let mut asked = FuturesUnordered::new();
+    let mut clients = Vec::new();
+    for nth in 0..REQUESTS.per_address + above {
+        if nth % 90 == 0 {
+            let (client, connection) = connect(server.address).await;
+            tokio::spawn(connection);
+            clients.push(client);
+        }
+        let client = clients.last().unwrap().clone();
+        let mut client = client.ready().await.unwrap();
+        let (response, _) = client.send_request(get("/wait"), true).unwrap();
+        asked.push(response);
+    }
+    for _ in 0..above {
+        let response = tokio::time::timeout(SOON, asked.next()).await.unwrap().unwrap();
+        assert_eq!(response.unwrap().status(), 503);
+    }
+    let other = ask_from("127.0.0.2", server.address, "/").await;
+    assert!(answer(other).await.ends_with("127.0.0.2"));
+    // Places are free again with their requests.
+    drop((asked, clients));
+    tokio::time::timeout(SOON, async {
+        while !answer(super::ask(server.address, "/").await).await.ends_with("127.0.0.1") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_thousand_fields_in_a_kilobyte_are_too_many() {
+    let server = start(Duration::from_secs(5)).await;
+    let (client, connection) = connect(server.address).await;
+    tokio::spawn(connection);
+    let mut request = get("/");
+    for _ in 0..=FIELDS {
+        request.headers_mut().append("accept", "*/*".parse().unwrap());
+    }
+    let mut client = client.ready().await.unwrap();
+    let (response, _) = client.send_request(request, true).unwrap();
+    assert_eq!(response.await.unwrap().status(), 431);
+    assert_eq!(ask(&client, "/").await.unwrap().0, 200);
 }
 
 #[tokio::test]
