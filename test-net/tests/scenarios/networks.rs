@@ -1,4 +1,6 @@
-//! Networks of several pods: who comes in by an invite, and what friends have not acknowledged.
+//! Networks of up to six pods: majorities, a pod that dies and returns, who comes in by an invite. Looked at on every pod.
+
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use seedpod_test_net::api::{Answer, Upload, Uploaded};
@@ -7,7 +9,18 @@ use seedpod_test_net::net::Options;
 use seedpod_test_net::{TestNet, eventually};
 use serde_json::{Value, json};
 
-use crate::steps::{SOON, expect_friends};
+use crate::steps::{SOON, expect_friends, make_configured_friends};
+
+/// What a dead friend that is owed records has before it is let go.
+const UNTIL_EJECTED: Duration = Duration::from_secs(120);
+
+async fn quit(net: &TestNet, number: usize) -> anyhow::Result<()> {
+    let root = net.pod(number).root().await?;
+    root.post_nothing("/api/v1/pods/quit-friends")
+        .await?
+        .status(204)?;
+    Ok(())
+}
 
 async fn upload(net: &TestNet, number: usize, name: &str) -> anyhow::Result<Uploaded> {
     let tiny = Clip::Tiny.path().await?;
@@ -16,6 +29,190 @@ async fn upload(net: &TestNet, number: usize, name: &str) -> anyhow::Result<Uplo
         .await?
         .upload(&Upload::file(name, &tiny)?)
         .await
+}
+
+/// Waits until each of these pods lists so many videos, and all of a group the same ones.
+async fn expect_counts(net: &TestNet, expected: &[(&[usize], usize)]) -> anyhow::Result<()> {
+    eventually("every pod lists as many videos as it should", SOON, async || {
+        for (pods, count) in expected {
+            let mut first: Option<Vec<String>> = None;
+            for number in *pods {
+                let listed = net.pod(*number).visitor().videos().await?;
+                let mut uuids: Vec<String> = listed
+                    .data
+                    .iter()
+                    .map(|video| video["uuid"].as_str().unwrap_or_default().to_owned())
+                    .collect();
+                uuids.sort();
+                ensure!(
+                    uuids.len() == *count && listed.total == *count as u64,
+                    "pod {number} lists {} videos, expected {count}",
+                    uuids.len()
+                );
+                let same = first.get_or_insert_with(|| uuids.clone());
+                ensure!(*same == uuids, "pod {number} lists other videos than {pods:?}");
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn expect_one_digest(net: &TestNet, pods: &[usize]) -> anyhow::Result<()> {
+    eventually("these pods have one state digest", SOON, async || {
+        let first = net.pod(pods[0]).visitor().state_digest().await?;
+        for number in pods {
+            let digest = net.pod(*number).visitor().state_digest().await?;
+            ensure!(
+                digest == first,
+                "pod {number} has {digest}, pod {} has {first}",
+                pods[0]
+            );
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until all friends of a pod have acknowledged all its records.
+async fn everything_is_acknowledged(net: &TestNet, number: usize) -> anyhow::Result<()> {
+    let root = net.pod(number).root().await?;
+    eventually("friends acknowledge everything", SOON, async || {
+        let stats: Value = root
+            .get("/api/v1/request-schedulers/stats")
+            .await?
+            .status(200)?
+            .json()?;
+        ensure!(stats["requestScheduler"]["totalRequests"] == 0, "{stats:#}");
+        Ok(())
+    })
+    .await
+}
+
+/// What a pod says about another in its list, whatever the state.
+async fn entry(net: &TestNet, on: usize, about: usize) -> anyhow::Result<Value> {
+    let listed = net.pod(on).visitor().get("/api/v1/pods?state=all").await?;
+    let listed: Value = listed.status(200)?.json()?;
+    let host = net.pod(about).host();
+    let rows = listed["data"].as_array().context("a list")?;
+    let row = rows.iter().find(|row| row["host"] == host.as_str());
+    row.cloned()
+        .with_context(|| format!("pod {on} does not list {host}: {listed:#}"))
+}
+
+#[tokio::test]
+async fn six_pods_form_groups_lose_one_and_find_each_other_again() {
+    TestNet::scenario(6, async |net| {
+        // Two groups, 1-3 and 2-4; pod 5 asks one of each, and nobody is on more than half of the lists.
+        make_configured_friends(net.pod(3)).await?;
+        make_configured_friends(net.pod(4)).await?;
+        make_configured_friends(net.pod(5)).await?;
+        expect_friends(
+            net,
+            &[(1, &[3]), (2, &[4]), (3, &[1]), (4, &[2]), (5, &[]), (6, &[])],
+        )
+        .await?;
+
+        quit(net, 1).await?;
+        quit(net, 2).await?;
+        expect_friends(net, &[(1, &[]), (2, &[]), (3, &[]), (4, &[]), (5, &[]), (6, &[])]).await?;
+
+        // Pods 1 to 4 are all friends of each other; pod 4 dies while pods 1 and 2 publish.
+        make_configured_friends(net.pod(2)).await?;
+        make_configured_friends(net.pod(1)).await?;
+        make_configured_friends(net.pod(4)).await?;
+        expect_friends(
+            net,
+            &[
+                (1, &[2, 3, 4]),
+                (2, &[1, 3, 4]),
+                (3, &[1, 2, 4]),
+                (4, &[1, 2, 3]),
+                (5, &[]),
+                (6, &[]),
+            ],
+        )
+        .await?;
+        expect_one_digest(net, &[1, 2, 3, 4]).await?;
+        // Pod 3 knows that pod 4 has everything: a friend that is owed nothing is kept.
+        everything_is_acknowledged(net, 3).await?;
+        net.pod(4).kill().await?;
+        for round in 1..=4 {
+            upload(net, 1, &format!("Of pod 1, round {round}")).await?;
+            upload(net, 2, &format!("Of pod 2, round {round}")).await?;
+        }
+        eventually("those who published let pod 4 go", UNTIL_EJECTED, async || {
+            for number in [1, 2] {
+                let entry = entry(net, number, 4).await?;
+                ensure!(entry["state"] == "ejected", "on pod {number}: {entry:#}");
+                ensure!(!entry["cause"].is_null(), "on pod {number}: {entry:#}");
+            }
+            Ok(())
+        })
+        .await?;
+        expect_friends(net, &[(1, &[2, 3]), (2, &[1, 3]), (3, &[1, 2, 4])]).await?;
+
+        // Pod 4 knows nothing of it, and pod 3, which had nothing to tell it, keeps it. Pod 6 finds no majority for it.
+        net.pod(4).start().await?;
+        make_configured_friends(net.pod(6)).await?;
+        expect_friends(
+            net,
+            &[
+                (1, &[2, 3, 6]),
+                (2, &[1, 3, 6]),
+                (3, &[1, 2, 4, 6]),
+                (4, &[1, 2, 3]),
+                (5, &[]),
+                (6, &[1, 2, 3]),
+            ],
+        )
+        .await?;
+        expect_counts(net, &[(&[1, 2, 3, 6], 8)]).await?;
+        eventually("pod 4 hears that it was let go", SOON, async || {
+            let entry = entry(net, 4, 1).await?;
+            ensure!(
+                entry["state"] == "friends" && entry["letsUsIn"] == false,
+                "{entry:#}"
+            );
+            Ok(())
+        })
+        .await?;
+
+        // Pod 1 leaves with its videos, and they come back with it.
+        upload(net, 3, "Of pod 3").await?;
+        expect_counts(net, &[(&[1, 2, 3, 6], 9)]).await?;
+        quit(net, 1).await?;
+        expect_friends(net, &[(1, &[]), (2, &[3, 6]), (3, &[2, 4, 6]), (6, &[2, 3])]).await?;
+        expect_counts(net, &[(&[1], 4), (&[2, 3, 6], 5)]).await?;
+        make_configured_friends(net.pod(1)).await?;
+        expect_friends(
+            net,
+            &[
+                (1, &[2, 3, 6]),
+                (2, &[1, 3, 6]),
+                (3, &[1, 2, 4, 6]),
+                (6, &[1, 2, 3]),
+            ],
+        )
+        .await?;
+        expect_counts(net, &[(&[1, 2, 3, 6], 9)]).await?;
+        expect_one_digest(net, &[1, 2, 6]).await?;
+
+        // Pod 6 removes two of its friends, one by one; the others keep each other.
+        let root = net.pod(6).root().await?;
+        for other in [1, 2] {
+            let id = entry(net, 6, other).await?["id"].clone();
+            root.delete(&format!("/api/v1/pods/{id}")).await?.status(204)?;
+        }
+        expect_friends(net, &[(1, &[2, 3]), (2, &[1, 3]), (3, &[1, 2, 4, 6]), (6, &[3])]).await?;
+
+        // Whoever was let go is back when it asks by name.
+        let host = json!({ "host": net.pod(2).host() });
+        let root = net.pod(4).root().await?;
+        root.post("/api/v1/pods", &host).await?.status(204)?;
+        expect_friends(net, &[(2, &[1, 3, 4]), (3, &[1, 2, 4, 6])]).await
+    })
+    .await;
 }
 
 async fn make_invite(net: &TestNet, number: usize, body: &Value) -> anyhow::Result<Value> {
