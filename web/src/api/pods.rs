@@ -515,7 +515,10 @@ mod tests {
         };
         let key = seedpod_protocol::keys::PodKey::from_seed(&[2; 32]);
         let link = invite.sign(&key).unwrap().to_string();
-        assert_eq!(parse_hosts(&[link.as_str()]).unwrap(), [link.clone()]);
+        assert_eq!(
+            parse_hosts(&[link.as_str()]).unwrap(),
+            std::slice::from_ref(&link)
+        );
         assert!(parse_hosts(&[link.as_str(), "http://localhost:9002"]).is_err());
         assert!(parse_hosts(&[link.replace("9002", "9003").as_str()]).is_err());
     }

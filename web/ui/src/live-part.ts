@@ -1,4 +1,4 @@
-// <live-part on="friends video">: a part of a page that the server writes anew when something it shows has changed. The rest of the page, and
+// <live-part hints="friends video">: a part of a page that the server writes anew when something it shows has changed. The rest of the page, and
 // whoever is about to do something in this part, is left in peace.
 
 import { podEvents, type Hint, type PodEvents } from './pod-events.ts';
@@ -15,7 +15,7 @@ export class LivePart extends HTMLElement {
   #looked = 0;
 
   connectedCallback(): void {
-    const wanted = new Set(['look', ...(this.getAttribute('on') ?? '').split(' ')]);
+    const wanted = new Set(['look', ...(this.getAttribute('hints') ?? '').split(' ')]);
     this.#stop = this.events.listen((hint: Hint) => {
       if (wanted.has(hint.kind)) this.#soon();
     });

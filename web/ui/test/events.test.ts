@@ -97,7 +97,7 @@ test('a part is written anew when what it shows has changed, and not while someb
     return Promise.resolve(new Response('<main><live-part id="part"><p>new</p></live-part></main>'));
   });
   const part = Object.assign(new LivePart(), { id: 'part', events });
-  part.setAttribute('on', 'friends');
+  part.setAttribute('hints', 'friends');
   const details = document.createElement('details');
   part.append(details);
   document.body.append(part);

@@ -79,7 +79,10 @@ async fn more_requests_than_one_address_may_have_are_refused_whatever_the_connec
     // Places are free again with their requests.
     drop((asked, clients));
     tokio::time::timeout(SOON, async {
-        while !answer(super::ask(server.address, "/").await).await.ends_with("127.0.0.1") {
+        while !answer(super::ask(server.address, "/").await)
+            .await
+            .ends_with("127.0.0.1")
+        {
             tokio::task::yield_now().await;
         }
     })
