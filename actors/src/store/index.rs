@@ -265,6 +265,11 @@ impl Rows {
     }
 }
 
+/// Whether anything was ever written to the index in a folder.
+pub(super) fn is_begun(folder: &Path) -> bool {
+    fs::metadata(folder.join(FILE)).is_ok_and(|file| file.len() > 0)
+}
+
 /// Moves a damaged index out of the way, to `index.damaged-<n>`, and drops the oldest of those.
 pub(super) fn set_aside(folder: &Path) -> Result<(), StoreError> {
     let parent = folder.parent().unwrap_or(Path::new("."));

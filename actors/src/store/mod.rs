@@ -21,6 +21,7 @@
 //! | the end of the journal cut short, as a crash leaves it | cuts it off with a warning; nobody was told that this write had happened |
 //! | the index damaged, missing, or older than the journal | builds it again from the newest snapshot that verifies and the journal after it |
 //! | a snapshot damaged | takes the older one |
+//! | no segment at all, beside an index or a snapshot that was made from some | refuses: the journal was lost, and is not begun anew |
 //! | a segment damaged or missing of which a snapshot has all it said | warns and goes on from the snapshot; the next snapshots let the segment go |
 //! | anything else that was once durable hurt | refuses ([`StoreError::Damaged`]) and changes nothing |
 //!
@@ -382,7 +383,8 @@ impl Snapshots {
 }
 
 /// Opens the index; one that is damaged, or older than where the journal begins, is set aside and built again from the newest
-/// snapshot that verifies. What only the journal has is not applied yet.
+/// snapshot that verifies. What only the journal has is not applied yet. Refuses an index whose journal is gone: it may be all
+/// that is left.
 fn open_index(
     folder: &Folder,
     id: JournalId,
@@ -396,6 +398,14 @@ fn open_index(
         Ok(index) => format!("it ends with transaction {}", index.applied()),
         Err(cause) => cause.clone(),
     };
+    if survey.id.is_none() && index::is_begun(&folder.index) {
+        let what = format!(
+            "it is missing, as is every other segment, and `{}` has rows of a journal, or cannot be read ({cause}); put the journal \
+             back, or remove that folder to begin with nothing",
+            folder.index.display()
+        );
+        return Err(survey.damaged_at_end(&folder.journal, what));
+    }
     let is_blank = opened.as_ref().is_ok_and(Index::is_blank);
     let snapshot = snapshots.newest_verified(id);
     if snapshot.map_or(0, |snapshot| snapshot.applied) + 1 < survey.first {

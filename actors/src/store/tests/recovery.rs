@@ -175,6 +175,47 @@ async fn a_journal_behind_its_index_is_refused() {
 }
 
 #[tokio::test]
+async fn an_index_whose_journal_is_gone_is_refused_and_kept() {
+    let scratch = folder_with(5).await;
+    let whole = scratch.image();
+    fs::remove_file(scratch.segment(1)).unwrap();
+    let without_the_folder = scratch.image();
+    fs::remove_dir_all(without_the_folder.path().join("journal")).unwrap();
+    let with_a_hurt_index = scratch.image();
+    fs::write(with_a_hurt_index.index().join("conf"), vec![0xa5; 3000]).unwrap();
+    for (what, lost) in [
+        ("the segment", &scratch),
+        ("the folder", &without_the_folder),
+        ("the segment and the index", &with_a_hurt_index),
+    ] {
+        let error = lost.open().expect_err(what);
+        assert!(
+            matches!(&error, StoreError::Damaged { file, .. } if *file == lost.segment(1)),
+            "{what}: {error}"
+        );
+        assert!(
+            error.to_string().contains("put the journal back"),
+            "{what}: {error}"
+        );
+        assert!(aside(lost).is_empty() && !lost.segment(1).exists(), "{what}");
+    }
+
+    let segment = fs::read(whole.segment(1)).unwrap();
+    fs::write(scratch.segment(1), segment).unwrap(); // from a backup
+    expect_rows(&scratch.open().unwrap(), 5);
+    fs::remove_dir_all(without_the_folder.index()).unwrap(); // the operator accepts the loss
+    expect_rows(&without_the_folder.open().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_first_start_that_ended_before_its_journal_is_made_again() {
+    let scratch = folder_with(0).await;
+    fs::remove_file(scratch.segment(1)).unwrap();
+    assert!(index::is_begun(&scratch.index()));
+    expect_rows(&scratch.open().unwrap(), 0);
+}
+
+#[tokio::test]
 async fn an_index_of_another_journal_is_not_believed() {
     let scratch = folder_with(5).await;
     let other = folder_with(3).await;
