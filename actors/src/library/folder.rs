@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! media/videos/<uuid>-<resolution>.<ext>    this pod's own files, as they were uploaded
+//! media/set-aside/<the same>                files that were there when not one video was known; nobody reads or deletes them
 //! media/pictures/<uuid>-thumbnail-<hash>.jpg  pictures of own and friends' videos, named by the start of their hash:
 //! media/pictures/<uuid>-preview-<hash>.jpg    a newer picture never lies under an older one's name
 //! media/infos/<infohash>.info               info dictionaries of own and friends' torrents, as they were hashed
@@ -174,6 +175,19 @@ impl MediaFolder {
     /// Where the pod's own media files lie.
     pub(super) fn videos(&self) -> PathBuf {
         self.media().join("videos")
+    }
+
+    /// Where media files lie that nobody knows and nobody may delete.
+    pub(super) fn aside(&self) -> PathBuf {
+        self.media().join("set-aside")
+    }
+
+    /// Moves a media file to where it counts no more. Blocks.
+    pub(super) fn set_aside(&self, name: &MediaName) -> io::Result<()> {
+        let aside = self.aside();
+        DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
+        fs::rename(self.video(name), aside.join(name.to_string()))?;
+        File::open(aside)?.sync_all()
     }
 
     fn media(&self) -> PathBuf {

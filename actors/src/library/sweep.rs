@@ -26,6 +26,9 @@ pub enum OpenError {
 }
 
 /// Reads the rows of this pod's videos, deletes media files without a row and reports rows without a file. Blocks.
+///
+/// Without a single row nothing is deleted: whoever lost the rows may still bring them back, and lost files come from nowhere. They
+/// are moved to `media/set-aside/`, where no later start looks.
 pub(super) fn open(store: &Store, folder: &MediaFolder) -> Result<HashMap<VideoId, LocalVideo>, OpenError> {
     let mut videos = HashMap::new();
     let mut unreadable = HashSet::new();
@@ -49,11 +52,17 @@ pub(super) fn open(store: &Store, folder: &MediaFolder) -> Result<HashMap<VideoI
         .iter()
         .flat_map(|(id, video)| video.file_names(*id))
         .collect();
+    let has_rows = !store.is_empty(LOCAL_VIDEOS);
+    let mut set_aside = 0_u64;
     for entry in fs::read_dir(folder.videos())? {
         let entry = entry?;
         let name = entry.file_name();
         match name.to_str().and_then(|name| name.parse::<MediaName>().ok()) {
             Some(name) if named.contains(&name) || unreadable.contains(&name.video) => {}
+            Some(name) if !has_rows => {
+                folder.set_aside(&name)?;
+                set_aside += 1;
+            }
             Some(name) => {
                 info!(%name, "a media file of an unfinished upload or removal is deleted");
                 delete(&entry.path())?;
@@ -62,6 +71,10 @@ pub(super) fn open(store: &Store, folder: &MediaFolder) -> Result<HashMap<VideoI
                 warn!(name = %name.display(), "a file in the media folder is none of ours, it is left alone");
             }
         }
+    }
+    if set_aside > 0 {
+        let into = folder.aside();
+        warn!(files = set_aside, folder = %into.display(), "media files were there and no video of this pod is known: they were set aside");
     }
     for name in &named {
         if !folder.video(name).try_exists()? {

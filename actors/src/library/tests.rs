@@ -665,6 +665,28 @@ async fn a_friends_pictures_and_torrent_are_fetched_checked_and_dropped() {
 }
 
 #[actix::test]
+async fn a_start_that_knows_no_video_deletes_none() {
+    let clips = tempfile::tempdir().unwrap();
+    let first = Pod::start(1).await;
+    let record = first
+        .add(&Clip::Mp4MoovFirst.make(clips.path(), 1))
+        .await
+        .unwrap();
+    let (id, video) = video_of(&record);
+    let name = format!("{id}-{}.mp4", video.files[0].resolution);
+    let content = std::fs::read(first.folder.media_file(&name).unwrap()).unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let without_rows = Store::open(empty.path(), StoreOptions::default()).unwrap();
+    for _ in 0..2 {
+        let known = super::sweep::open(&without_rows, &first.folder).unwrap();
+        assert!(known.is_empty());
+        let aside = first.data.path().join("media/set-aside").join(&name);
+        assert_eq!(std::fs::read(aside).unwrap(), content);
+        assert!(!first.folder.media_file(&name).unwrap().exists());
+    }
+}
+
+#[actix::test]
 async fn a_start_sweeps_what_an_interrupted_run_left() {
     let clips = tempfile::tempdir().unwrap();
     let first = Pod::start(1).await;
