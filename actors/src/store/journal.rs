@@ -245,15 +245,19 @@ impl Survey {
 
 impl Segment {
     /// The file, ready to be written to after its last whole frame; what a crash left behind that is cut off.
+    ///
+    /// All of it is on the disk when this answers. A process killed between a write and its sync leaves a whole frame that only the
+    /// system's memory has: it is about to be served, and a frame that follows says that it is durable.
     fn open_at_end(&self) -> Result<File, StoreError> {
         let io_error = || StoreError::io(&self.path);
         let mut file = private_file().write(true).open(&self.path).map_err(io_error())?;
         if self.valid < self.length {
             warn!(file = %self.path.display(), offset = self.valid, bytes = self.length - self.valid, "unfinished write cut off the journal");
-            file.set_len(self.valid)
-                .and_then(|()| file.sync_all())
-                .map_err(io_error())?;
+            file.set_len(self.valid).map_err(io_error())?;
         }
+        file.sync_all()
+            .and_then(|()| sync_parent(&self.path))
+            .map_err(io_error())?;
         file.seek(SeekFrom::Start(self.valid)).map_err(io_error())?;
         Ok(file)
     }

@@ -76,6 +76,68 @@ fn large(name: &str, mebibytes: usize) -> Transaction {
     transaction
 }
 
+/// A file system of its own in a sparse file, so that what it has taken may find no place; unmounted at the end.
+struct HollowDisk {
+    beneath: SmallDisk,
+    mounted: Scratch,
+}
+
+impl HollowDisk {
+    fn new() -> Self {
+        let (beneath, mounted) = (SmallDisk::new(8), Scratch::new());
+        let image = beneath.mounted.parent.path().join("image");
+        let file = fs::File::create(&image).unwrap();
+        file.set_len(32 * MIB as u64).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F"]).arg(&image);
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "ext4", "-o", "loop"])
+            .arg(&image)
+            .arg(mounted.parent.path());
+        for command in [&mut make, &mut mount] {
+            let status = command.status().expect("file systems can be made and mounted");
+            assert!(
+                status.success(),
+                "{command:?}: run this test as root, with loop devices"
+            );
+        }
+        Self { beneath, mounted }
+    }
+}
+
+impl Drop for HollowDisk {
+    fn drop(&mut self) {
+        let folder = self.mounted.parent.path();
+        let gone = Command::new("umount").arg("--lazy").arg(folder).status();
+        assert!(gone.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[test]
+fn a_frame_that_only_memory_has_is_made_durable_or_not_served() {
+    let disk = HollowDisk::new();
+    let folder = disk.mounted.parent.path().join("journal");
+    fs::create_dir(&folder).unwrap();
+    let open = || {
+        let survey = journal::survey(&folder, |_| 0).unwrap();
+        let journal = Journal::open(&folder, &survey, [7; 16], FORMAT, 64 * MIB as u64);
+        (survey.last, journal)
+    };
+    let mut journal = open().1.unwrap();
+    journal.append(&[put(META, "durable", "1")]).unwrap();
+    journal.sync().unwrap();
+    journal.append(&[large("unsynced", 2)]).unwrap();
+    drop(journal); // killed before the sync
+    disk.beneath.fill_but(0);
+    let (last, opened) = open();
+    assert_eq!(last, 2, "it can be read");
+    assert!(
+        matches!(opened, Err(StoreError::Io { .. })),
+        "and is not on the disk: {opened:?}"
+    );
+}
+
 #[test]
 fn a_frame_that_the_disk_refuses_in_its_middle_is_cut_back() {
     let disk = SmallDisk::new(12);
