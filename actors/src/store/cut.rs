@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::StoreError;
 use super::index::{Marker, Rows};
+use super::snapshot::SnapshotError;
 
 /// Rows in one piece, and bytes after which a piece takes no more.
 const PIECE_ROWS: usize = 512;
@@ -63,14 +63,12 @@ impl Cut {
         &self.marker
     }
 
-    /// The next rows in the order of their whole keys, maybe none at all; nothing after the last. An error if too much changed
-    /// meanwhile, or if the index cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Piece>, StoreError> {
+    /// The next rows in the order of their whole keys, maybe none at all; nothing after the last. [`SnapshotError::Lost`] if too much
+    /// changed meanwhile, [`SnapshotError::Rows`] if the index cannot be read.
+    pub(super) fn next(&mut self) -> Result<Option<Piece>, SnapshotError> {
         let mut state = self.saved.lock();
         if state.is_lost {
-            return Err(StoreError::Index(
-                "too many rows changed while it was read".into(),
-            ));
+            return Err(SnapshotError::Lost);
         }
         if state.is_read {
             return Ok(None);
@@ -78,7 +76,7 @@ impl Cut {
         let (mut piece, mut bytes) = (Piece::new(), 0);
         let mut last = None;
         for row in self.rows.after(state.read.as_deref()) {
-            let (key, value) = row?;
+            let (key, value) = row.map_err(SnapshotError::Rows)?;
             bytes += key.len() + value.len();
             last = Some(key.clone());
             piece.insert(key, value);

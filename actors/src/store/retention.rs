@@ -160,10 +160,10 @@ impl Retention {
     }
 
     fn failed(&mut self, error: &SnapshotError, journal: &Journal) {
-        if let SnapshotError::Damaged(_) | SnapshotError::Rows(_) = error {
+        if error.blames_the_index() {
             error!(%error, "no snapshot made: the index cannot be trusted; a restart builds it again from the journal");
         } else {
-            warn!(%error, "no snapshot made; the journal keeps what it would have held");
+            warn!(%error, "no snapshot made, it is tried again later; the journal keeps what it would have held");
         }
         self.metrics.failed_snapshots.inc();
         self.not_before = journal.bytes() + self.snapshot_bytes / 4;

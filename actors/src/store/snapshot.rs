@@ -61,12 +61,24 @@ pub(super) enum SnapshotError {
     Full,
     #[error("the store is closing")]
     Closing,
+    #[error("too many rows changed while it was made")]
+    Lost,
     #[error("{0}")]
     Rows(StoreError),
     #[error("{0}")]
     Io(io::Error),
     #[error("{0}")]
     Damaged(&'static str),
+}
+
+impl SnapshotError {
+    /// Whether it says that the index has not the rows it should have.
+    pub(super) fn blames_the_index(&self) -> bool {
+        match self {
+            Self::Rows(_) | Self::Damaged(_) => true,
+            Self::Full | Self::Closing | Self::Lost | Self::Io(_) => false,
+        }
+    }
 }
 
 impl From<io::Error> for SnapshotError {
@@ -139,7 +151,7 @@ fn write_and_verify(
     let temporary = folder.join(TEMPORARY);
     let marker = cut.marker().clone();
     let mut writer = Writer::create(&temporary, format, &marker)?;
-    while let Some(piece) = cut.next().map_err(SnapshotError::Rows)? {
+    while let Some(piece) = cut.next()? {
         go_on(2 * BLOCK_BYTES + writer.block.len() + piece.values().map(Vec::len).sum::<usize>())?;
         for (key, value) in piece {
             writer.row(&key, &value)?;
