@@ -19,7 +19,7 @@ use super::CatalogActor;
 use super::answers::Answer;
 use super::messages::{Change, Changed, HeldRecord};
 use super::records::{StoredRecord, row_key};
-use super::state::{Catalog, Head};
+use super::state::{Catalog, Head, StoredHead, Unwritten};
 use crate::store::{Store, StoreError, Transaction, tables};
 use crate::swarm::Topic;
 
@@ -211,9 +211,9 @@ impl CatalogActor {
         };
         ctx.spawn(work.into_actor(self).map(|failed, actor, ctx| {
             actor.busy = false;
-            actor.telling = Arc::default();
+            let told = std::mem::take(&mut actor.telling);
             if let Some(cause) = failed {
-                actor.forget_unwritten(&cause);
+                actor.forget_unwritten(&told, &cause);
             }
             actor.show_size();
             actor.go_on(ctx);
@@ -225,21 +225,27 @@ impl CatalogActor {
         self.metrics.show(records, authors, self.state.equivocators());
     }
 
-    /// A batch did not reach the disk: what it changed in memory, and what was built on it, never happened.
-    fn forget_unwritten(&mut self, cause: &Arc<StoreError>) {
-        let admitted: Vec<PodId> = self.state.authors().collect();
-        let hidden: Vec<PodId> = self.state.hidden().collect();
-        match load(&self.store, self.key.id(), self.state.epoch()) {
-            Ok(mut state) => {
-                for author in admitted {
-                    state.admit(author);
+    /// A batch did not reach the disk: what it changed in memory, and what was built on it, never happened. Reads as much as
+    /// was refused, however much is held: whoever sends us records decides how often this is.
+    fn forget_unwritten(&mut self, told: &[Change], cause: &Arc<StoreError>) {
+        let mut unwritten = Unwritten::default();
+        let waiting = self.pending.iter().flat_map(|batch| &batch.changes);
+        for change in told.iter().chain(waiting) {
+            match change {
+                Change::Head(held) => {
+                    let register = (held.record.header().author, held.record.header().key());
+                    let number = u32::try_from(held.number).unwrap_or(u32::MAX);
+                    let lowest = unwritten.heads.entry(register).or_insert(number);
+                    *lowest = number.min(*lowest);
                 }
-                for author in hidden {
-                    state.hide(author);
+                Change::AuthorGone(author) => {
+                    unwritten.gone.insert(*author);
                 }
-                state.resume_stamps(&self.state);
-                self.state = state;
+                Change::AuthorHidden(_) => {}
             }
+        }
+        match read_stored(&self.store, &unwritten) {
+            Ok(stored) => self.state.forget(&unwritten, &stored),
             Err(error) => error!(%error, "cannot read the records back after a failed write"),
         }
         let answers = std::mem::take(&mut self.pending).into_iter();
@@ -263,11 +269,38 @@ pub(super) fn load(store: &Store, me: PodId, epoch: Epoch) -> Result<Catalog, St
     let mut state = Catalog::new(me, epoch);
     for row in store.scan_prefix(tables::RECORDS, &[]) {
         let (_, value) = row?;
-        let stored = StoredRecord::decode(&value).map_err(|error| StoreError::Row(error.to_string()))?;
-        let hash = ContentHash::of(stored.envelope.bytes());
-        state.restore(stored.envelope.header(), hash, stored.number, stored.received_s);
+        let stored = stored_head(&value)?;
+        state.restore(&stored.header, stored.hash, stored.number, stored.received_s);
     }
     Ok(state)
+}
+
+/// Reads what the disk has of registers and authors whose changes it refused.
+fn read_stored(store: &Store, unwritten: &Unwritten) -> Result<Vec<StoredHead>, StoreError> {
+    let mut stored = Vec::new();
+    for author in &unwritten.gone {
+        for row in store.scan_prefix(tables::RECORDS, author.as_bytes()) {
+            stored.push(stored_head(&row?.1)?);
+        }
+    }
+    for (author, key) in unwritten.heads.keys() {
+        if !unwritten.gone.contains(author)
+            && let Some(row) = store.get(tables::RECORDS, &row_key(author, key))?
+        {
+            stored.push(stored_head(&row)?);
+        }
+    }
+    Ok(stored)
+}
+
+fn stored_head(row: &[u8]) -> Result<StoredHead, StoreError> {
+    let stored = StoredRecord::decode(row).map_err(|error| StoreError::Row(error.to_string()))?;
+    Ok(StoredHead {
+        header: *stored.envelope.header(),
+        hash: ContentHash::of(stored.envelope.bytes()),
+        number: stored.number,
+        received_s: stored.received_s,
+    })
 }
 
 /// The answer of whoever writes or replays.

@@ -75,6 +75,24 @@ struct Author {
     equivocated: bool,
 }
 
+/// What was changed and never reached the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    /// Registers that got another head, and the lowest number that their object had with one.
+    pub(crate) heads: BTreeMap<(PodId, RegisterKey), u32>,
+    /// Authors that were expelled.
+    pub(crate) gone: BTreeSet<PodId>,
+}
+
+/// What the disk has of a register.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredHead {
+    pub(crate) header: Header,
+    pub(crate) hash: ContentHash,
+    pub(crate) number: u32,
+    pub(crate) received_s: u32,
+}
+
 /// What became of an envelope that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -104,7 +122,7 @@ impl Catalog {
         }
     }
 
-    /// Takes back a row that an earlier run stored, admitting its author.
+    /// Takes in a row of the disk, admitting its author unless it is hidden.
     pub(crate) fn restore(&mut self, header: &Header, hash: ContentHash, number: u32, received_s: u32) {
         let head = Head {
             stamp: header.stamp(),
@@ -118,10 +136,51 @@ impl Catalog {
         if header.author == self.me && outdates(header, self.epoch) {
             self.epoch = above(header.epoch, self.epoch);
         }
+        let author = match self.hidden.get_mut(&header.author) {
+            Some(hidden) => hidden,
+            None => self.authors.entry(header.author).or_default(),
+        };
+        author.set(header.key(), head);
+    }
+
+    /// Makes everything that never reached the disk what it was before. `stored` is what the disk has of the registers and authors
+    /// concerned. Who is admitted and who is hidden stays; stamps go on, for one is never given twice.
+    pub(crate) fn forget(&mut self, unwritten: &Unwritten, stored: &[StoredHead]) {
+        for author in &unwritten.gone {
+            if let Some(author) = self.author_mut(author) {
+                *author = Author::default();
+            }
+        }
+        for (author, key) in unwritten.heads.keys() {
+            if let Some(author) = self.author_mut(author) {
+                author.unset(key);
+            }
+        }
+        let numbers: BTreeMap<_, _> = stored
+            .iter()
+            .map(|stored| ((stored.header.author, stored.header.key()), stored.number))
+            .collect();
+        // Numbers are given in the order of writing: from the first that was given for nothing on, all were.
+        let unused = unwritten.heads.iter();
+        let unused = unused.filter(|(register, number)| numbers.get(register) != Some(number));
+        if let Some(first) = unused.map(|(_, number)| *number).min() {
+            self.last_number = self.last_number.min(first.saturating_sub(1));
+        }
+        for StoredHead {
+            header,
+            hash,
+            number,
+            received_s,
+        } in stored
+        {
+            self.restore(header, *hash, *number, *received_s);
+        }
+    }
+
+    fn author_mut(&mut self, author: &PodId) -> Option<&mut Author> {
         self.authors
-            .entry(header.author)
-            .or_default()
-            .set(header.key(), head);
+            .get_mut(author)
+            .or_else(|| self.hidden.get_mut(author))
     }
 
     /// Offers a verified envelope, by whatever path it came. The outcome depends on what is held and on the
@@ -326,12 +385,6 @@ impl Catalog {
             .map_or(0, |author| author.heads.len() as u64)
     }
 
-    /// Goes on stamping where `earlier` stopped: a stamp is never given twice, whatever was lost.
-    pub(crate) fn resume_stamps(&mut self, earlier: &Self) {
-        self.epoch = earlier.epoch;
-        self.last_seq = earlier.last_seq;
-    }
-
     /// Whether an author's records are let in.
     pub(crate) fn is_admitted(&self, author: &PodId) -> bool {
         self.authors.contains_key(author)
@@ -420,6 +473,13 @@ fn above(seen: Epoch, ours: Epoch) -> Epoch {
 }
 
 impl Author {
+    fn unset(&mut self, key: &RegisterKey) {
+        if let Some(old) = self.heads.remove(key) {
+            self.by_stamp.remove(&(old.stamp, *key));
+            self.trie.remove(key);
+        }
+    }
+
     fn set(&mut self, key: RegisterKey, head: Head) {
         if let Some(old) = self.heads.insert(key, head) {
             self.by_stamp.remove(&(old.stamp, key));

@@ -315,3 +315,109 @@ fn who_is_hidden_takes_part_in_nothing_and_comes_back_whole() {
         "what is hidden can be deleted"
     );
 }
+
+/// What was done to a catalog and is not on its disk yet.
+#[derive(Debug, Clone)]
+enum Step {
+    Offer {
+        author: u8,
+        object: u8,
+        removed: bool,
+        seq: u64,
+    },
+    Expel(u8),
+    Admit(u8),
+    Hide(u8),
+    Written,
+    Refused,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let author = 2u8..4;
+    let offer = (author.clone(), 0u8..5, any::<bool>(), 1u64..20);
+    prop_oneof![
+        8 => offer.prop_map(|(author, object, removed, seq)| Step::Offer { author, object, removed, seq }),
+        1 => author.clone().prop_map(Step::Expel),
+        2 => author.clone().prop_map(Step::Admit),
+        1 => author.prop_map(Step::Hide),
+        2 => Just(Step::Written),
+        2 => Just(Step::Refused),
+    ]
+}
+
+/// The rows of a disk.
+type Rows = BTreeMap<(PodId, RegisterKey), StoredHead>;
+
+proptest! {
+    /// After a refusal all is as if the catalog were read from the disk, and no two objects have one number.
+    #[test]
+    fn what_was_refused_never_happened(steps in prop::collection::vec(step(), 1..60)) {
+        let mut catalog = catalog();
+        let authors = [key(2), key(3)];
+        authors.iter().for_each(|author| { catalog.admit(author.id()); });
+        let (mut disk, mut next, mut unwritten) = (Rows::new(), Rows::new(), Unwritten::default());
+        for step in steps {
+            match step {
+                Step::Offer { author, object, removed, seq } => {
+                    let state = if removed { State::Removed } else { State::Live };
+                    let record = record(&key(author), object, state, stamp(1, seq));
+                    let Outcome::Applied(head) = offer(&mut catalog, &record) else { continue };
+                    let (header, register) = (*record.header(), (key(author).id(), record.header().key()));
+                    let (number, received_s) = (head.number, head.received_s);
+                    next.insert(register, StoredHead { header, hash: record.hash(), number, received_s });
+                    let lowest = unwritten.heads.entry(register).or_insert(number);
+                    *lowest = number.min(*lowest);
+                }
+                Step::Expel(author) => {
+                    let author = key(author).id();
+                    for register in catalog.expel(author) {
+                        next.remove(&(author, register));
+                    }
+                    unwritten.gone.insert(author);
+                }
+                Step::Admit(author) => drop(catalog.admit(key(author).id())),
+                Step::Hide(author) => drop(catalog.hide(key(author).id())),
+                Step::Written => {
+                    disk = next.clone();
+                    unwritten = Unwritten::default();
+                }
+                Step::Refused => {
+                    let concerned = |register: &(PodId, RegisterKey)| {
+                        unwritten.gone.contains(&register.0) || unwritten.heads.contains_key(register)
+                    };
+                    let stored: Vec<_> = disk
+                        .iter()
+                        .filter(|(register, _)| concerned(register))
+                        .map(|(_, stored)| *stored)
+                        .collect();
+                    catalog.forget(&unwritten, &stored);
+                    next = disk.clone();
+                    unwritten = Unwritten::default();
+                    let mut read = Catalog::new(catalog.me, catalog.epoch);
+                    for row in disk.values() {
+                        read.restore(&row.header, row.hash, row.number, row.received_s);
+                    }
+                    for author in catalog.authors() {
+                        read.admit(author);
+                    }
+                    for author in catalog.hidden() {
+                        read.admit(author);
+                        read.hide(author);
+                    }
+                    read.check();
+                    prop_assert_eq!(read.digest(), catalog.digest());
+                    prop_assert!(read.last_number <= catalog.last_number);
+                }
+            }
+            catalog.check();
+            let known = catalog.authors.values().chain(catalog.hidden.values());
+            let mut numbers: Vec<u32> = known
+                .flat_map(|author| author.heads.values().map(|head| head.number))
+                .collect();
+            let objects = numbers.len();
+            numbers.sort_unstable();
+            numbers.dedup();
+            prop_assert_eq!(numbers.len(), objects);
+        }
+    }
+}

@@ -137,6 +137,38 @@ fn what_the_disk_refuses_never_happened() {
 }
 
 #[test]
+fn a_refusal_reads_back_what_was_refused_and_no_other_row() {
+    run(async {
+        let base = Base::open(1).await;
+        let author = key(2).id();
+        base.catalog.send(Admit(author)).await.unwrap();
+        let page: Vec<_> = (0..3)
+            .map(|n| signed(2, 1 + u64::from(n), thing(n, State::Live, vec![1])))
+            .collect();
+        assert_eq!(receive(&base, page).await, 3);
+        let digest = base.digest().await;
+        // Whoever reads all rows stumbles over this one.
+        let mut unreadable = Transaction::new();
+        unreadable.put(tables::RECORDS, [0xff; 64], "no record");
+        base.store.commit(unreadable).await.unwrap();
+        base.store.close().await;
+
+        let envelopes = vec![
+            signed(2, 8, thing(1, State::Removed, vec![])),
+            signed(2, 9, thing(9, State::Live, vec![1])),
+        ];
+        let receive = Receive {
+            from: author,
+            envelopes,
+        };
+        assert!(base.catalog.send(receive).await.unwrap().is_err());
+        assert_eq!(base.digest().await, digest);
+        assert!(base.catalog.send(Expel(author)).await.unwrap().is_err());
+        assert_eq!(base.digest().await, digest);
+    });
+}
+
+#[test]
 fn more_than_one_transaction_holds_is_written_in_several() {
     run(async {
         let base = Base::open(1).await;
