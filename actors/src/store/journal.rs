@@ -558,7 +558,7 @@ impl Reader {
             .seek(SeekFrom::Start(self.offset))
             .and_then(|_| self.file.read_to_end(&mut rest))
             .map_err(StoreError::io(&self.path))?;
-        match (1..rest.len()).find(|&start| self.is_later_frame(&rest[start..])) {
+        match (end_of_unreadable(&rest)..rest.len()).find(|&start| self.is_later_frame(&rest[start..])) {
             None => Ok(()),
             Some(start) => {
                 let at = self.offset + start as u64;
@@ -623,6 +623,31 @@ impl Header {
             id: rest.try_into().ok()?,
         })
     }
+}
+
+/// Where a later frame may begin in bytes that begin with an unreadable one. Some of what is inside a frame was chosen by strangers,
+/// who may have made it look like a frame, so nothing before the end is believed. The end is said twice, by the head and by the
+/// content; where one of them is hurt the other is not, and the earlier end is safe. Without a head that could be one it is the start.
+fn end_of_unreadable(bytes: &[u8]) -> usize {
+    let Some((head, payload)) = bytes.split_at_checked(FRAME_HEAD_BYTES) else {
+        return bytes.len();
+    };
+    let Some((length, _)) = decode_head(head) else {
+        return 1;
+    };
+    let by_head = FRAME_HEAD_BYTES + length;
+    let by_content = length_of_content(payload).map_or(usize::MAX, |length| FRAME_HEAD_BYTES + length);
+    by_head.min(by_content)
+}
+
+/// How long a payload is by its own account; nothing if it is cut short.
+fn length_of_content(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    let _first = take_u64(&mut rest)?;
+    for _ in 0..take_u32(&mut rest)? {
+        let _whole = Transaction::decode(&mut rest)?;
+    }
+    Some(bytes.len() - rest.len())
 }
 
 /// Length and checksum from a frame's head; nothing if no frame has such a length.

@@ -80,6 +80,47 @@ async fn a_write_cut_short_anywhere_costs_nothing_that_was_answered() {
 }
 
 #[tokio::test]
+async fn a_torn_write_with_a_frame_in_a_strangers_record_is_cut_off() {
+    let scratch = folder_with(3).await;
+    let whole = fs::read(scratch.segment(1)).unwrap();
+    // What somebody who knows about how far we are could send us.
+    let mut payload = [5_u64.to_be_bytes().as_slice(), &1_u32.to_be_bytes()].concat();
+    put(META, "decoy", "").encode(&mut payload);
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let crc = journal::frame_crc(&length, &payload).to_be_bytes();
+    let decoy = [length.as_slice(), &crc, &payload].concat();
+
+    let written = scratch.image();
+    let store = written.open().unwrap();
+    let value = [decoy.as_slice(), &[7; 100]].concat();
+    store.commit(put(META, "record", value)).await.unwrap();
+    drop(store);
+    let bytes = fs::read(written.segment(1)).unwrap();
+    let decoy_at = whole.len()
+        + bytes[whole.len()..]
+            .windows(decoy.len())
+            .position(|part| part == decoy)
+            .unwrap();
+    for cut in [
+        decoy_at + decoy.len(),
+        decoy_at + decoy.len() + 50,
+        bytes.len() - 1,
+    ] {
+        let cut_short = bytes[..cut].to_vec();
+        let mut zeroed = bytes.clone();
+        zeroed[cut..].fill(0);
+        for torn in [cut_short, zeroed] {
+            let crashed = scratch.image();
+            fs::write(crashed.segment(1), torn).unwrap();
+            let store = crashed
+                .open()
+                .unwrap_or_else(|error| panic!("cut at {cut}: {error}"));
+            expect_rows(&store, 3);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_torn_write_full_of_zeros_is_cut_off() {
     let scratch = folder_with(3).await;
     let mut bytes = fs::read(scratch.segment(1)).unwrap();
