@@ -283,6 +283,7 @@ impl From<UploadError> for ApiError {
             UploadError::Empty => Self::field("videofile", error.to_string()),
             UploadError::NoVideo => Self::Unsupported(error.to_string()),
             UploadError::OverQuota(_) => Self::OverQuota(error.to_string()),
+            UploadError::NoPlace(_) => Self::TooMany(error.to_string()),
             UploadError::DiskFull => Self::NoSpace(error.to_string()),
             UploadError::Disk(_) | UploadError::Store(_) => Self::internal(&error),
             UploadError::Interrupted => Self::Unavailable,
@@ -307,6 +308,7 @@ impl From<ResumeError> for ApiError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use seedpod_actors::library::places::NoPlace;
     use seedpod_actors::store::StoreError;
 
     use super::*;
@@ -367,6 +369,19 @@ mod tests {
                 (507.into(), "no_space".into())
             );
         }
+    }
+
+    #[tokio::test]
+    async fn one_upload_too_many_is_429_and_told_in_words() {
+        let problem = body_of(UploadError::from(NoPlace::User).into()).await;
+        assert_eq!(problem["status"], 429);
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("8 uploads of one user"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl LibraryMetrics {
             UploadError::Empty => "empty",
             UploadError::NoVideo => "no_video",
             UploadError::OverQuota(_) => "over_quota",
+            UploadError::NoPlace(_) => "no_place",
             UploadError::DiskFull => "disk_full",
             UploadError::Disk(_) | UploadError::Store(_) => "disk_failed",
             UploadError::Interrupted => "interrupted",

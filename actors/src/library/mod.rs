@@ -7,7 +7,7 @@
 //! An upload becomes a video in one step that people can see: probe, pictures, torrent and place on disk come first,
 //! then one transaction holds the record and this room's rows. The uploaded file is never rewritten.
 //!
-//! `upload.rs` takes bytes, `resumable.rs` keeps them until all are there, `quota.rs` counts them, `media/` tells what they are, `picture.rs` makes pictures, `workshop.rs` does the long work,
+//! `upload.rs` takes bytes, `places.rs` limits from how many at once, `resumable.rs` keeps them until all are there, `quota.rs` counts them, `media/` tells what they are, `picture.rs` makes pictures, `workshop.rs` does the long work,
 //! `state.rs` and `fetches.rs` decide, `actor.rs` is the shell, `sweep.rs` cleans up at start.
 
 mod actor;
@@ -17,6 +17,7 @@ pub mod media;
 pub mod messages;
 mod metrics;
 pub mod picture;
+pub mod places;
 pub mod quota;
 pub mod records;
 pub mod resumable;

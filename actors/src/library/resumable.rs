@@ -36,6 +36,7 @@ use self::state::{Pending, Refusal};
 use super::folder::{MediaFolder, PictureKind, TemporaryFile, delete};
 use super::messages::{AddVideo, Owner, VideoDetails};
 use super::metrics::LibraryMetrics;
+use super::places::{Place, Places};
 use super::quota::{Charge, OverQuota, Quotas};
 use super::records::{UploadProgress, UploadRow};
 use super::sweep::OpenError;
@@ -159,6 +160,8 @@ struct Inner {
     folder: MediaFolder,
     quotas: Quotas,
     metrics: LibraryMetrics,
+    /// Taken by whoever has bytes written.
+    places: Places,
     open: Mutex<Open>,
     /// Told whenever a claim ends.
     freed: Notify,
@@ -224,6 +227,7 @@ impl Uploads {
                 folder,
                 quotas,
                 metrics,
+                places: Places::default(),
                 open: Mutex::new(open),
                 freed: Notify::new(),
             }),
@@ -275,7 +279,7 @@ impl Uploads {
     /// certain, `limit` what it may have.
     ///
     /// # Errors
-    /// When the limit, the owner's quota or the disk does not hold it.
+    /// When the limit, the owner's quota or the disk does not hold it, or too many arrive at once.
     pub async fn receive(
         &self,
         owner: &str,
@@ -285,8 +289,9 @@ impl Uploads {
         limit: u64,
     ) -> Result<UploadWriter, UploadError> {
         let created = async {
+            let place = self.inner.places.take(owner)?;
             let charge = self.inner.quotas.reserve(owner, quota, at_least)?;
-            UploadWriter::create(&self.inner.folder, charge, announced, limit).await
+            UploadWriter::create(&self.inner.folder, charge, place, announced, limit).await
         };
         let created = created
             .await
@@ -390,15 +395,18 @@ impl Uploads {
     /// Goes on with an upload from the byte it expects next.
     ///
     /// # Errors
-    /// When that is not `offset`, when it is not known to this user, or when a request does not let go of it.
+    /// When that is not `offset`, when it is not known to this user, when a request does not let go of it, or when too many
+    /// arrive at once.
     pub async fn resume(&self, id: UploadId, user: &str, offset: u64) -> Result<UploadWriter, ResumeError> {
         let claim = self.claim(id, user).await?;
         if claim.offset != offset {
             return Err(ResumeError::Offset { offset: claim.offset });
         }
+        let place = (self.inner.places.take(user).map_err(UploadError::from))
+            .inspect_err(|error| self.inner.metrics.refused(error))?;
         let (sink, claim) = self.sink_of(claim).await?;
         let length = claim.length;
-        Ok(UploadWriter::over(sink, length, Some(claim)).counted(self.inner.metrics.clone()))
+        Ok(UploadWriter::over(sink, length, place, Some(claim)).counted(self.inner.metrics.clone()))
     }
 
     /// Turns an upload whose bytes are all there into the order to publish it. Dropping the order leaves the upload as it
@@ -588,13 +596,15 @@ impl Claim {
 
     /// Syncs the file, notes how far it is, and lets others go on; answers with how many bytes are on disk. Blocks, on a
     /// thread of the runtime.
-    pub(super) fn give_back(self, mut sink: Sink) -> Result<u64, UploadError> {
+    pub(super) fn give_back(self, mut sink: Sink, place: Place) -> Result<u64, UploadError> {
         sink.sync()?;
         let offset = sink.length();
         let progress = UploadProgress::Receiving { offset, at: now() };
         let mut rows = Transaction::new();
         rows.put(UPLOADS, Key::Progress(self.id).encode(), progress.encode());
         Handle::current().block_on(self.uploads.inner.store.commit(rows))?;
+        // Whoever waits for the upload needs a place too.
+        drop(place);
         self.release(Some(sink), offset);
         Ok(offset)
     }

@@ -5,7 +5,8 @@
 //!                                          └──▶ another, now and then: fdatasync of what was written so far
 //! ```
 //!
-//! The second thread is why the last byte is soon followed by an answer: when it comes, little is left to be synced.
+//! The second thread is why the last byte is soon followed by an answer: when it comes, little is left to be synced. It is
+//! one of its own: on the runtime's blocking threads it would queue behind uploads that wait for it.
 //!
 //! Invariants: whoever drops the writer, the future of [`UploadWriter::finish`] or the [`Received`] file deletes the
 //! temporary file (one that may be resumed stays, with all that arrived); not a byte above the limit or the quota is
@@ -15,17 +16,17 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use seedpod_protocol::metainfo::{PieceHasher, Pieces, piece_length_for};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::folder::{MediaFolder, TemporaryFile};
 use super::media::Container;
 use super::metrics::LibraryMetrics;
+use super::places::{NoPlace, Place};
 use super::quota::{Charge, OverQuota};
 use super::resumable::Claim;
 use crate::disk;
@@ -61,6 +62,9 @@ pub enum UploadError {
     /// Its owner's quota does not hold it.
     #[error(transparent)]
     OverQuota(#[from] OverQuota),
+    /// Too many arrive at once.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// The disk is full.
     #[error("there is no room left on the disk")]
     DiskFull,
@@ -157,9 +161,10 @@ impl UploadWriter {
     ///
     /// # Errors
     /// When more is announced than allowed or than there is room for.
-    pub async fn create(
+    pub(super) async fn create(
         folder: &MediaFolder,
         charge: Charge,
+        place: Place,
         announced: Option<u64>,
         limit: u64,
     ) -> Result<Self, UploadError> {
@@ -174,7 +179,7 @@ impl UploadWriter {
         .await?;
         Ok(Self {
             charge: Some(charge),
-            ..Self::over(sink, limit, None)
+            ..Self::over(sink, limit, place, None)
         })
     }
 
@@ -184,14 +189,14 @@ impl UploadWriter {
     }
 
     /// Goes on where a sink is. With a claim the sink is given back to it in the end, and the file stays.
-    pub(super) fn over(sink: Sink, limit: u64, claim: Option<Claim>) -> Self {
+    pub(super) fn over(sink: Sink, limit: u64, place: Place, claim: Option<Claim>) -> Self {
         let (orders, mut queue) = mpsc::channel(QUEUE);
         let failure = Arc::new(OnceLock::new());
         let noted = Arc::clone(&failure);
         let written = sink.length();
         let taken_over = claim.as_ref().map(Claim::taken_over).unwrap_or_default();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = receive(sink, &mut queue, claim) {
+            if let Err(error) = receive(sink, &mut queue, claim, place) {
                 noted.set(error).ok();
             }
             // Only now is the queue closed: whoever finds it closed finds the reason too.
@@ -406,7 +411,8 @@ impl Sink {
         }
         self.await_sync()?;
         let file = Arc::clone(&self.file);
-        self.sync = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+        let sync = thread::Builder::new().name("upload-sync".to_owned());
+        self.sync = Some(sync.spawn(move || file.sync_data())?);
         self.unsynced = 0;
         Ok(())
     }
@@ -414,9 +420,9 @@ impl Sink {
     /// A sync that failed is never tried again: the system may have dropped what it could not write.
     fn await_sync(&mut self) -> Result<(), UploadError> {
         match self.sync.take() {
-            Some(sync) => Ok(Handle::current()
-                .block_on(sync)
-                .unwrap_or_else(|error| Err(io::Error::other(error)))?),
+            Some(sync) => Ok(sync
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the sync panicked")))?),
             None => Ok(()),
         }
     }
@@ -457,28 +463,31 @@ fn receive(
     mut sink: Sink,
     queue: &mut mpsc::Receiver<Order>,
     claim: Option<Claim>,
+    place: Place,
 ) -> Result<(), UploadError> {
     while let Some(order) = queue.blocking_recv() {
         match order {
             Order::Write(bytes) => sink.write(&bytes)?,
             Order::Pause(answer) => {
                 let saved = match claim {
-                    Some(claim) => claim.give_back(sink),
+                    Some(claim) => claim.give_back(sink, place),
                     None => Err(UploadError::Interrupted),
                 };
                 answer.send(saved).ok();
                 return Ok(());
             }
             Order::Finish(answer) => {
+                let finished = sink.finish(claim);
+                drop(place);
                 // Nobody waits any more: the file is deleted with the answer.
-                answer.send(sink.finish(claim)).ok();
+                answer.send(finished).ok();
                 return Ok(());
             }
         }
     }
     match claim {
         // The connection broke: what arrived is not sent again.
-        Some(claim) => claim.give_back(sink).map(|_| ()),
+        Some(claim) => claim.give_back(sink, place).map(|_| ()),
         None => Ok(()),
     }
 }
@@ -498,6 +507,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::library::places::Places;
     use crate::library::quota::Quotas;
 
     async fn create(
@@ -506,7 +516,11 @@ mod tests {
         limit: u64,
     ) -> Result<UploadWriter, UploadError> {
         let charge = Quotas::default().reserve("ann", None, 0).unwrap();
-        UploadWriter::create(folder, charge, announced, limit).await
+        UploadWriter::create(folder, charge, place(), announced, limit).await
+    }
+
+    fn place() -> Place {
+        Places::default().take("ann").unwrap()
     }
 
     fn content(length: usize) -> Vec<u8> {
@@ -557,6 +571,33 @@ mod tests {
             assert_eq!(received.pieces, whole.finish());
         }
         until(|| leftovers(data.path()) == 0).await;
+    }
+
+    #[test]
+    fn a_runtime_whose_blocking_threads_all_write_still_syncs() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = MediaFolder::open(data.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let chunk = Bytes::from(content(1 << 20));
+        let upload = async {
+            let mut writer = create(&folder, None, u64::MAX).await.unwrap();
+            while writer.written() < SYNC_EVERY + 5 {
+                writer.write(chunk.clone()).await.unwrap();
+            }
+            writer.finish().await
+        };
+        let finished =
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), upload).await });
+        // A thread that hangs would be waited for.
+        runtime.shutdown_background();
+        let received = finished
+            .expect("the sync waits for the thread that waits for it")
+            .unwrap();
+        assert_eq!(received.size(), SYNC_EVERY + (1 << 20));
     }
 
     #[tokio::test]
@@ -634,7 +675,9 @@ mod tests {
         let folder = MediaFolder::open(data.path()).unwrap();
         let quotas = Quotas::default();
         let charge = quotas.reserve("ann", Some(100), 0).unwrap();
-        let mut writer = UploadWriter::create(&folder, charge, None, 1000).await.unwrap();
+        let mut writer = UploadWriter::create(&folder, charge, place(), None, 1000)
+            .await
+            .unwrap();
         writer.write(content(100).into()).await.unwrap();
         let error = writer.write(Bytes::from_static(b"!")).await.unwrap_err();
         assert!(

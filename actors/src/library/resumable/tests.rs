@@ -9,6 +9,7 @@ use seedpod_protocol::records::Privacy;
 use tempfile::TempDir;
 
 use super::*;
+use crate::library::places::{MAX_ARRIVING_PER_USER, NoPlace};
 use crate::library::records::tests::pod;
 use crate::store::StoreOptions;
 
@@ -210,6 +211,42 @@ async fn whoever_comes_back_ends_the_request_that_hangs() {
     assert_eq!(place.offset(id).await, 10_000);
     request.await.unwrap();
     place.send(id, "ann", 10_000, &content[10_000..]).await.unwrap();
+}
+
+#[tokio::test]
+async fn slow_uploads_of_one_user_leave_threads_for_everybody_else() {
+    let place = Place::new();
+    let receive = |user: &'static str| place.uploads.receive(user, None, None, 0, 1000);
+    let id = place.uploads.begin(announced("ann", 50_000)).await.unwrap();
+    let mut slow = vec![place.uploads.resume(id, "ann", 0).await.unwrap()];
+    while slow.len() < MAX_ARRIVING_PER_USER {
+        slow.push(receive("ann").await.unwrap());
+    }
+    let refused = receive("ann").await.unwrap_err();
+    assert!(
+        matches!(refused, UploadError::NoPlace(NoPlace::User)),
+        "{refused}"
+    );
+    let other = place.uploads.begin(announced("ann", 50_000)).await.unwrap();
+    let refused = place.uploads.resume(other, "ann", 0).await.unwrap_err();
+    assert!(
+        matches!(refused, ResumeError::Upload(UploadError::NoPlace(NoPlace::User))),
+        "{refused}"
+    );
+    receive("bob").await.unwrap();
+
+    // Whoever comes back ends the request that hangs, and has its place.
+    let hanging = slow.swap_remove(0);
+    let token = hanging.taken_over();
+    let request = tokio::spawn(async move {
+        token.cancelled().await;
+        drop(hanging);
+    });
+    slow.push(place.uploads.resume(id, "ann", 0).await.unwrap());
+    request.await.unwrap();
+    let paused = slow.pop().unwrap();
+    paused.pause().await.unwrap();
+    place.uploads.resume(other, "ann", 0).await.unwrap();
 }
 
 #[tokio::test]
