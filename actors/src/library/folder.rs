@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Invariants: folders are 0700 and files 0600; a file has its name only when all of it is on disk (temporary file,
-//! fsync, rename, fsync of the folder); a name is made from checked values, never from what somebody sent.
+//! fsync, rename, fsync of the folder); an upload that may be resumed keeps its old name beside the new one until its
+//! publication is on disk; a name is made from checked values, never from what somebody sent.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -248,7 +249,7 @@ impl MediaFolder {
         let (mut file, temporary) = self.create_temporary()?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        temporary.rename_to(path)
+        temporary.name(path)
     }
 }
 
@@ -283,12 +284,15 @@ impl TemporaryFile {
     pub(super) fn path(&self) -> &Path {
         self.path
             .as_deref()
-            .expect("only `rename_to` takes the path, and it consumes the file")
+            .expect("only `name` takes the path, and it consumes the file")
     }
 
-    /// Gives the file, whose content must be on disk already, its final name durably. Blocks.
-    pub(super) fn rename_to(mut self, path: &Path) -> io::Result<()> {
-        fs::rename(self.path(), path)?;
+    /// Gives the file, whose content must be on disk already, its final name durably. One that is kept has both names
+    /// then, where the file system can do that. Blocks.
+    pub(super) fn name(mut self, path: &Path) -> io::Result<()> {
+        if !self.kept || !link(self.path(), path)? {
+            fs::rename(self.path(), path)?;
+        }
         self.path = None;
         let folder = path
             .parent()
@@ -299,6 +303,22 @@ impl TemporaryFile {
             delete(path).ok();
         }
         synced
+    }
+}
+
+/// Gives a file a second name; false on a file system that has one name for each.
+fn link(file: &Path, path: &Path) -> io::Result<bool> {
+    match fs::hard_link(file, path) {
+        Ok(()) => Ok(true),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -375,6 +395,20 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_is_kept_has_its_old_name_beside_the_new_one() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = MediaFolder::open(data.path()).unwrap();
+        let name = folder.media_file(&format!("{UUID}-720.mp4")).unwrap();
+        let (mut file, mut temporary) = folder.create_temporary().unwrap();
+        file.write_all(b"kept").unwrap();
+        temporary.keep(true);
+        let path = temporary.path().to_owned();
+        temporary.name(&name).unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"kept");
+        assert_eq!(fs::read(&path).unwrap(), b"kept");
     }
 
     #[test]

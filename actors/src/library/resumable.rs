@@ -748,4 +748,4 @@ fn file_length(folder: &MediaFolder, id: UploadId) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

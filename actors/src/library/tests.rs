@@ -23,12 +23,13 @@ use super::messages::*;
 use super::quota::Quotas;
 use super::records::LocalTorrent;
 use super::records::tests::{key, pod};
+use super::resumable::tests::announced;
 use super::upload::{Received, UploadError};
 use super::{LibraryActor, LibraryMetrics, LibraryOptions, Uploads};
 use crate::catalog::messages::{Admit, Changed, Expel, Publish, PublishError, Receive, Replay, Subscribe};
 use crate::catalog::{CatalogActor, CatalogMetrics};
 use crate::store::tables::{LOCAL_VIDEOS, TORRENTS};
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, StoreError, StoreOptions};
 use crate::supervise::{SuperviseMetrics, Supervisor};
 use crate::swarm::{Swarm, SwarmMetrics, SwarmOptions};
 
@@ -436,6 +437,91 @@ async fn what_is_refused_leaves_nothing_behind() {
     until(|| pod.files().is_empty()).await;
     assert_eq!(pod.usage().await, 0);
     assert!(pod.store.is_empty(LOCAL_VIDEOS) && pod.store.is_empty(TORRENTS));
+}
+
+/// A catalog whose store refuses everything.
+struct Failing(fn() -> StoreError);
+
+impl Actor for Failing {
+    type Context = Context<Self>;
+}
+
+impl Handler<Publish> for Failing {
+    type Result = Result<Verified<Record>, PublishError>;
+
+    fn handle(&mut self, _: Publish, _: &mut Context<Self>) -> Self::Result {
+        Err(PublishError::Store(Arc::new((self.0)())))
+    }
+}
+
+#[actix::test]
+async fn a_publication_that_fails_loses_no_byte_of_a_resumable_upload() {
+    let clips = tempfile::tempdir().unwrap();
+    let clip = std::fs::read(Clip::Mp4MoovFirst.make(clips.path(), 1)).unwrap();
+    let size = clip.len() as u64;
+    let pod = Pod::start(1).await;
+    let library = async |uploads: &Uploads, publisher| {
+        let options = LibraryOptions {
+            pod: pod.id,
+            store: pod.store.clone(),
+            folder: pod.folder.clone(),
+            uploads: uploads.clone(),
+            tools: MediaTools::none(),
+            max_duration: None,
+            publisher,
+            fetcher: Origin::default().start().recipient(),
+            lifeline: Supervisor::new(SuperviseMetrics::default()).lifeline("library"),
+        };
+        LibraryActor::open(options).await.unwrap().start()
+    };
+    let id = pod.uploads.begin(announced("ann", size)).await.unwrap();
+    let mut writer = pod.uploads.resume(id, "ann", 0).await.unwrap();
+    writer.write(clip.clone().into()).await.unwrap();
+    writer.pause().await.unwrap();
+
+    // Certain not to be published: the file has only the name under which it arrived.
+    let refusing = library(&pod.uploads, Failing(|| StoreError::Full).start().recipient()).await;
+    let add = pod.uploads.take(id, "ann").await.unwrap();
+    let refused = refusing.send(add).await.unwrap();
+    assert!(matches!(refused, Err(LibraryError::DiskFull)), "{refused:?}");
+    let arrived = pod.data.path().join(format!("tmp/upload-{id}"));
+    assert_eq!(std::fs::read(&arrived).unwrap(), clip);
+    assert!(!pod.files().iter().any(|path| path.extension().is_some()));
+
+    // Not certain, as after a kill between naming the file and the commit: the next start decides.
+    let failing = library(
+        &pod.uploads,
+        Failing(|| StoreError::Failed("the disk failed".into()))
+            .start()
+            .recipient(),
+    )
+    .await;
+    let add = pod.uploads.take(id, "ann").await.unwrap();
+    let failed = failing.send(add).await.unwrap();
+    assert!(
+        matches!(failed, Err(LibraryError::Publish(PublishError::Store(_)))),
+        "{failed:?}"
+    );
+    let named = || {
+        std::fs::read_dir(pod.data.path().join("media/videos"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!((named(), std::fs::read(&arrived).unwrap()), (1, clip.clone()));
+
+    let uploads = open_uploads(&pod.store, &pod.folder);
+    let library = library(&uploads, pod.catalog.clone().recipient()).await;
+    assert_eq!((named(), uploads.quotas().used("ann")), (0, size));
+    let add = uploads.take(id, "ann").await.unwrap();
+    let record = library.send(add).await.unwrap().unwrap();
+    let (video_id, video) = video_of(&record);
+    let path = pod
+        .folder
+        .media_file(&video.files[0].file_name(&video_id))
+        .unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), clip);
+    until(|| !arrived.exists()).await;
+    assert_eq!((named(), uploads.quotas().used("ann")), (1, size));
 }
 
 /// A catalog that signs nothing.

@@ -233,7 +233,7 @@ impl Workshop {
                 for (which, RenderedPicture { bytes, picture }) in &pictures {
                     folder.write(&folder.picture(&id, *which, &picture.hash), bytes)?;
                 }
-                upload.file.rename_to(&folder.video(&name))
+                upload.file.name(&folder.video(&name))
             })();
             if placed.is_err() {
                 delete_all(&files);

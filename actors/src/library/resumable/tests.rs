@@ -40,7 +40,7 @@ pub(super) fn row_of(user: &str, length: u64) -> UploadRow {
     }
 }
 
-fn announced(user: &str, length: u64) -> Announced {
+pub(in crate::library) fn announced(user: &str, length: u64) -> Announced {
     let row = row_of(user, length);
     Announced {
         owner: row.owner,
@@ -48,7 +48,7 @@ fn announced(user: &str, length: u64) -> Announced {
         details: row.details,
         file_name: row.file_name,
         length,
-        thumbnail: Some(Bytes::from_static(b"small")),
+        thumbnail: None,
         preview: None,
     }
 }
@@ -132,7 +132,11 @@ fn pieces(content: &[u8], piece_length: u32) -> seedpod_protocol::metainfo::Piec
 async fn an_upload_in_pieces_across_restarts_is_the_file_that_was_sent() {
     let content = content(100_000);
     let mut place = Place::new();
-    let id = place.uploads.begin(announced("ann", 100_000)).await.unwrap();
+    let with_picture = Announced {
+        thumbnail: Some(Bytes::from_static(b"small")),
+        ..announced("ann", 100_000)
+    };
+    let id = place.uploads.begin(with_picture).await.unwrap();
     for (from, to) in [(0, 7), (7, 16_384), (16_384, 50_001), (50_001, 100_000)] {
         assert_eq!(place.offset(id).await, from as u64);
         let reached = place.send(id, "ann", from as u64, &content[from..to]).await;
