@@ -198,7 +198,8 @@ impl Uploads {
             match read {
                 Ok((what, progress)) => {
                     if let UploadProgress::Receiving { offset, .. } = progress {
-                        if file_length(&folder, id) < offset {
+                        // Without a byte too: a cancel that was interrupted deleted the file and not the row.
+                        if file_length(&folder, id).is_none_or(|length| length < offset) {
                             warn!(upload = %id, "the file of an upload is missing or too short: it is forgotten");
                             continue;
                         }
@@ -482,7 +483,7 @@ impl Uploads {
         &self.inner.metrics
     }
 
-    /// Deletes everything of an upload. What cannot be deleted is deleted at the next start.
+    /// Deletes everything of an upload, even if nobody waits for it. What cannot be deleted is deleted at the next start.
     async fn forget(&self, id: UploadId) {
         let (charge, sink) = {
             let mut open = self.lock();
@@ -490,6 +491,14 @@ impl Uploads {
             self.show(&open);
             (open.charges.remove(&id), open.sinks.remove(&id))
         };
+        let uploads = self.clone();
+        let deleting = tokio::spawn(async move { uploads.delete(id, charge, sink).await });
+        if let Err(error) = deleting.await {
+            warn!(upload = %id, %error, "an upload stays until the next start");
+        }
+    }
+
+    async fn delete(&self, id: UploadId, charge: Option<Charge>, sink: Option<Sink>) {
         let folder = self.inner.folder.clone();
         let deleted = tokio::task::spawn_blocking(move || {
             drop(sink);
@@ -743,8 +752,8 @@ fn all_paths(folder: &MediaFolder, id: UploadId) -> impl Iterator<Item = PathBuf
     std::iter::once(path(folder, id)).chain(pictures)
 }
 
-fn file_length(folder: &MediaFolder, id: UploadId) -> u64 {
-    std::fs::metadata(path(folder, id)).map_or(0, |file| file.len())
+fn file_length(folder: &MediaFolder, id: UploadId) -> Option<u64> {
+    std::fs::metadata(path(folder, id)).ok().map(|file| file.len())
 }
 
 #[cfg(test)]

@@ -122,6 +122,18 @@ impl Place {
     }
 }
 
+/// Waits until a condition holds, at most 10 s.
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("the condition never held");
+}
+
 fn pieces(content: &[u8], piece_length: u32) -> seedpod_protocol::metainfo::Pieces {
     let mut hasher = PieceHasher::new(piece_length);
     hasher.update(content);
@@ -310,6 +322,30 @@ async fn a_cancelled_and_an_expired_upload_leave_nothing() {
     assert_eq!(place.uploads.expire(now()).await, 0);
     assert_eq!(place.uploads.expire(now().saturating_add(LIFETIME)).await, 1);
     assert_eq!(place.files(), Vec::<String>::new());
+    assert_eq!(place.uploads.quotas().used("ann"), 0);
+    assert!(place.store.is_empty(UPLOADS));
+}
+
+#[tokio::test]
+async fn a_cancel_is_carried_out_when_nobody_waits_for_it() {
+    let place = Place::new();
+    let id = place.uploads.begin(announced("ann", 50_000)).await.unwrap();
+    let mut cancel = Box::pin(place.uploads.cancel(id, "ann"));
+    assert!(futures::poll!(&mut cancel).is_pending());
+    drop(cancel);
+    until(|| place.store.is_empty(UPLOADS) && place.files().is_empty()).await;
+    assert_eq!(place.uploads.quotas().used("ann"), 0);
+}
+
+#[tokio::test]
+async fn a_cancel_that_a_kill_interrupts_is_finished_at_start() {
+    let place = Place::new();
+    let id = place.uploads.begin(announced("ann", 50_000)).await.unwrap();
+    // The file goes first, the rows would have followed.
+    std::fs::remove_file(place.data.path().join(format!("tmp/upload-{id}"))).unwrap();
+    let place = place.restart().await;
+    let gone = place.uploads.standing(id, "ann").await;
+    assert!(matches!(gone, Err(ResumeError::Unknown)), "{gone:?}");
     assert_eq!(place.uploads.quotas().used("ann"), 0);
     assert!(place.store.is_empty(UPLOADS));
 }
