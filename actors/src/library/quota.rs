@@ -40,12 +40,12 @@ impl Quotas {
         self.lock().get(owner).copied().unwrap_or(0)
     }
 
-    /// Whether so many more bytes would fit a quota now.
+    /// Whether so many more bytes would fit a quota now, if some that are used made way.
     ///
     /// # Errors
     /// When they would not.
-    pub fn check(&self, owner: &str, quota: Option<u64>, bytes: u64) -> Result<(), OverQuota> {
-        fits(self.used(owner), bytes, quota)
+    pub fn check(&self, owner: &str, quota: Option<u64>, bytes: u64, idle: u64) -> Result<(), OverQuota> {
+        fits(self.used(owner).saturating_sub(idle), bytes, quota)
     }
 
     /// Takes bytes for an upload that may grow.
@@ -169,7 +169,7 @@ mod tests {
         let second = quotas.reserve("ann", Some(1000), 1).unwrap();
         assert!(quotas.reserve("ann", Some(1000), 1).is_err());
         assert!(
-            quotas.check("bob", Some(1000), 1000).is_ok(),
+            quotas.check("bob", Some(1000), 1000, 0).is_ok(),
             "quotas are each for one"
         );
         drop(first);

@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use self::state::{LIFETIME, MAX_OPEN_PER_USER, Standing};
+pub use self::state::{LIFETIME, MAX_OPEN_PER_USER, PATIENCE_FOR_FIRST_BYTE, Standing};
 use self::state::{Pending, Refusal};
 use super::folder::{MediaFolder, PictureKind, TemporaryFile, delete};
 use super::messages::{AddVideo, Owner, VideoDetails};
@@ -270,7 +270,7 @@ impl Uploads {
         at_least: u64,
     ) -> Result<(), UploadError> {
         let checked = || {
-            self.inner.quotas.check(owner, quota, at_least)?;
+            self.fits(owner, quota, at_least, now())?;
             Ok(self.inner.folder.check_room(announced)?)
         };
         checked().inspect_err(|error| self.inner.metrics.refused(error))
@@ -291,7 +291,7 @@ impl Uploads {
     ) -> Result<UploadWriter, UploadError> {
         let created = async {
             let place = self.inner.places.take(owner)?;
-            let charge = self.inner.quotas.reserve(owner, quota, at_least)?;
+            let charge = self.reserve(owner, quota, at_least, now()).await?;
             UploadWriter::create(&self.inner.folder, charge, place, announced, limit).await
         };
         let created = created
@@ -300,11 +300,23 @@ impl Uploads {
         Ok(created.counted(self.inner.metrics.clone()))
     }
 
-    /// Begins an upload that may be resumed.
+    /// Begins an upload that may be resumed, wholly or not at all, even if nobody waits for the answer. Uploads of the same
+    /// owner that wait for their first byte for too long make way for it.
     ///
     /// # Errors
     /// When the owner has too many, or quota or disk do not hold it.
     pub async fn begin(&self, announced: Announced) -> Result<UploadId, ResumeError> {
+        self.begin_at(announced, now()).await
+    }
+
+    async fn begin_at(&self, announced: Announced, now: Timestamp) -> Result<UploadId, ResumeError> {
+        let uploads = self.clone();
+        tokio::spawn(async move { uploads.set_up(announced, now).await })
+            .await
+            .unwrap_or(Err(UploadError::Interrupted.into()))
+    }
+
+    async fn set_up(&self, announced: Announced, now: Timestamp) -> Result<UploadId, ResumeError> {
         let Announced {
             owner,
             quota,
@@ -325,13 +337,12 @@ impl Uploads {
             length,
         };
         let charge = self
-            .inner
-            .quotas
-            .reserve(&what.owner.username, quota, length)
+            .reserve(&what.owner.username, quota, length, now)
+            .await
             .inspect_err(|error| self.inner.metrics.refused(&(*error).into()))?;
         let (claim, evicted) = {
             let mut open = self.lock();
-            let (takeover, evicted) = open.pending.begin(id, what.clone(), now())?;
+            let (takeover, evicted) = open.pending.begin(id, what.clone(), now)?;
             open.charges.insert(id, charge);
             self.show(&open);
             (self.claim_of(id, takeover), evicted)
@@ -356,7 +367,7 @@ impl Uploads {
                 Ok(sink)
             })
             .await?;
-            let progress = UploadProgress::Receiving { offset: 0, at: now() };
+            let progress = UploadProgress::Receiving { offset: 0, at: now };
             let mut rows = Transaction::new();
             rows.put(UPLOADS, Key::What(id).encode(), what.encode());
             rows.put(UPLOADS, Key::Progress(id).encode(), progress.encode());
@@ -375,6 +386,31 @@ impl Uploads {
                 Err(error)
             }
         }
+    }
+
+    /// Takes bytes of a quota, if need be those of the owner's uploads that make way.
+    async fn reserve(
+        &self,
+        owner: &str,
+        quota: Option<u64>,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<Charge, OverQuota> {
+        loop {
+            let refused = match self.inner.quotas.reserve(owner, quota, bytes) {
+                Ok(charge) => return Ok(charge),
+                Err(refused) => refused,
+            };
+            self.fits(owner, quota, bytes, now)?;
+            let idle = self.lock().pending.evict_idle(owner, now);
+            self.forget(idle.ok_or(refused)?).await;
+        }
+    }
+
+    /// Whether a quota holds so many more bytes once all that make way have done so.
+    fn fits(&self, owner: &str, quota: Option<u64>, bytes: u64, now: Timestamp) -> Result<(), OverQuota> {
+        let idle = self.lock().pending.idle_bytes(owner, now);
+        self.inner.quotas.check(owner, quota, bytes, idle)
     }
 
     /// How far an upload is. A request that still sends to it is ended first, so that the answer stays true.

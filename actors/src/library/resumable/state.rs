@@ -4,6 +4,9 @@
 //! begin ──▶ claimed ⇄ waiting ──▶ forgotten (cancelled, expired)
 //!              └──▶ published ──▶ forgotten (expired, or the user begins others)
 //! ```
+//!
+//! One that waits for its first byte for longer than [`PATIENCE_FOR_FIRST_BYTE`] makes way when its user begins others: whoever
+//! began it never heard its name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +20,9 @@ use crate::library::records::{UploadProgress, UploadRow};
 
 /// How long an upload waits for its next byte, and is known after it became a video.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long an upload without a byte keeps its place from others of its user: clients send as soon as they know its name.
+pub const PATIENCE_FOR_FIRST_BYTE: Duration = Duration::from_secs(30);
 
 /// How many uploads of one user may wait for bytes; and how many that became videos are remembered.
 pub const MAX_OPEN_PER_USER: usize = 10;
@@ -89,6 +95,11 @@ impl Entry {
     fn expires(&self) -> Timestamp {
         self.touched.saturating_add(LIFETIME)
     }
+
+    fn is_idle(&self, now: Timestamp) -> bool {
+        let waits = matches!(self.phase, Phase::Waiting { offset: 0 });
+        waits && self.touched.saturating_add(PATIENCE_FOR_FIRST_BYTE) <= now
+    }
 }
 
 /// All uploads that may be resumed.
@@ -108,7 +119,7 @@ impl Pending {
         self.uploads.insert(id, Entry { what, touched, phase });
     }
 
-    /// Begins an upload, which is claimed by whoever began it; says which are to be forgotten for it.
+    /// Begins an upload, which is claimed by whoever began it; says which were forgotten for it.
     pub(super) fn begin(
         &mut self,
         id: UploadId,
@@ -117,14 +128,17 @@ impl Pending {
     ) -> Result<(Claimed, Vec<UploadId>), ResumeError> {
         let theirs = |entry: &&Entry| entry.what.owner.username == what.owner.username;
         let open = |entry: &&Entry| entry.is_open();
-        if self.uploads.values().filter(theirs).filter(open).count() >= MAX_OPEN_PER_USER {
-            return Err(ResumeError::TooMany {
+        let refused = if self.uploads.values().filter(theirs).filter(open).count() >= MAX_OPEN_PER_USER {
+            Some(ResumeError::TooMany {
                 limit: MAX_OPEN_PER_USER,
-            });
-        }
-        if self.uploads.values().filter(open).count() >= MAX_OPEN {
-            return Err(ResumeError::Busy);
-        }
+            })
+        } else {
+            (self.open() >= MAX_OPEN).then_some(ResumeError::Busy)
+        };
+        let idle = match refused {
+            Some(error) => Some(self.evict_idle(&what.owner.username, now).ok_or(error)?),
+            None => None,
+        };
         let mut ended: Vec<(Timestamp, UploadId)> = self
             .uploads
             .iter()
@@ -133,6 +147,11 @@ impl Pending {
             .collect();
         ended.sort_unstable();
         ended.truncate((ended.len() + 1).saturating_sub(MAX_OPEN_PER_USER));
+        let ended = ended.into_iter().map(|(_, id)| id);
+        let evicted: Vec<UploadId> = ended.chain(idle).collect();
+        for id in &evicted {
+            self.forget(*id);
+        }
         let takeover = CancellationToken::new();
         let claimed = Claimed {
             offset: 0,
@@ -145,7 +164,7 @@ impl Pending {
             phase: Phase::Claimed { offset: 0, takeover },
         };
         self.uploads.insert(id, entry);
-        Ok((claimed, ended.into_iter().map(|(_, id)| id).collect()))
+        Ok((claimed, evicted))
     }
 
     /// Gives an upload to one who works on it.
@@ -200,6 +219,27 @@ impl Pending {
     /// Forgets an upload.
     pub(super) fn forget(&mut self, id: UploadId) {
         self.uploads.remove(&id);
+    }
+
+    /// Forgets the oldest upload of a user that never got a byte and is not about to.
+    pub(super) fn evict_idle(&mut self, user: &str, now: Timestamp) -> Option<UploadId> {
+        let (_, oldest) = self
+            .idle(user, now)
+            .map(|(id, entry)| (entry.touched, id))
+            .min()?;
+        self.forget(oldest);
+        Some(oldest)
+    }
+
+    /// How many bytes are paid for by uploads of a user that would make way.
+    pub(super) fn idle_bytes(&self, user: &str, now: Timestamp) -> u64 {
+        let lengths = self.idle(user, now).map(|(_, entry)| entry.what.length);
+        lengths.fold(0, u64::saturating_add)
+    }
+
+    fn idle(&self, user: &str, now: Timestamp) -> impl Iterator<Item = (UploadId, &Entry)> {
+        let entries = self.uploads.iter().map(|(id, entry)| (*id, entry));
+        entries.filter(move |(_, entry)| entry.what.owner.username == user && entry.is_idle(now))
     }
 
     /// How many wait for bytes or to be published.
@@ -311,6 +351,33 @@ mod tests {
         }
         let (_, evicted) = pending.begin(id(10), row_of("ann", 100), at(0)).unwrap();
         assert_eq!(evicted, [id(0)], "the oldest is forgotten");
+    }
+
+    #[test]
+    fn an_upload_whose_name_nobody_heard_makes_way() {
+        let soon = at(0).saturating_add(PATIENCE_FOR_FIRST_BYTE);
+        let mut pending = Pending::default();
+        for number in 0..9 {
+            begun(&mut pending, number, "ann");
+            pending.claim(id(number), "ann").unwrap();
+            pending.release(id(number), Some(1), at(0));
+        }
+        begun(&mut pending, 9, "ann");
+        begun(&mut pending, 100, "bob");
+        assert!(pending.begin(id(10), row_of("ann", 100), at(0)).is_err());
+        assert_eq!(
+            (pending.idle_bytes("ann", at(0)), pending.idle_bytes("ann", soon)),
+            (0, 100)
+        );
+        let (_, evicted) = pending.begin(id(10), row_of("ann", 100), soon).unwrap();
+        assert_eq!(evicted, [id(9)], "with bytes, or somebody else's, it stays");
+        assert!(!pending.knows(id(9)));
+        assert!(
+            pending.begin(id(11), row_of("ann", 100), at(23)).is_err(),
+            "one that is worked on stays"
+        );
+        assert_eq!(pending.evict_idle("ann", at(23)), None);
+        assert_eq!(pending.evict_idle("bob", soon), Some(id(100)));
     }
 
     #[test]

@@ -351,6 +351,40 @@ async fn a_cancel_that_a_kill_interrupts_is_finished_at_start() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_name_was_lost_on_the_way_locks_nobody_out() {
+    let place = Place::new();
+    let only_one = || Announced {
+        quota: Some(50_000),
+        ..announced("ann", 50_000)
+    };
+    let mut begin = Box::pin(place.uploads.begin(only_one()));
+    assert!(futures::poll!(&mut begin).is_pending());
+    drop(begin);
+    let soon = || now().saturating_add(PATIENCE_FOR_FIRST_BYTE);
+    until(|| place.uploads.lock().pending.idle_bytes("ann", soon()) > 0).await;
+
+    let soon = soon();
+    let early = place.uploads.begin(only_one()).await;
+    assert!(early.is_err(), "it may still be sent: {early:?}");
+    let id = place.uploads.begin_at(only_one(), soon).await.unwrap();
+    assert_eq!(place.uploads.quotas().used("ann"), 50_000);
+    assert!(place.files().iter().all(|name| name.ends_with(&id.to_string())));
+    assert_eq!(place.store.scan_prefix(UPLOADS, &[]).count(), 2);
+
+    // What fits in no case lets nothing make way.
+    let later = soon.saturating_add(PATIENCE_FOR_FIRST_BYTE);
+    let beyond = Announced {
+        length: 50_001,
+        ..only_one()
+    };
+    assert!(place.uploads.begin_at(beyond, later).await.is_err());
+    place.send(id, "ann", 0, &content(10)).await.unwrap();
+    let refused = place.uploads.begin_at(only_one(), later).await;
+    assert!(refused.is_err(), "bytes that arrived stay: {refused:?}");
+    assert_eq!(place.offset(id).await, 10);
+}
+
+#[tokio::test]
 async fn a_length_beyond_the_quota_or_the_disk_is_refused_before_its_first_byte() {
     let place = Place::new();
     let mut beyond = announced("ann", 50_001);
