@@ -140,11 +140,17 @@ fn run_serve(settings: SettingsArgs) -> Result<(), Failure> {
         .build()
         .context("cannot start the runtime")
         .or_exit(Exit::Failed)?;
+    let handle = runtime.handle().clone();
     // Actors live on this thread; everything spawned runs on the runtime's workers.
     let mut runtime = Some(runtime);
     let system =
         actix::System::with_tokio_rt(|| runtime.take().expect("the system asks for its runtime once"));
-    system.block_on(serve::serve(settings))
+    let served = system.block_on(serve::serve(settings));
+    // What was still under way is dropped inside of the runtime: a connection to another pod, for one, hands itself back to
+    // its pool, which wants to spawn.
+    let _inside = handle.enter();
+    drop(system);
+    served
 }
 
 fn run_show(settings: SettingsArgs) -> Result<(), Failure> {
