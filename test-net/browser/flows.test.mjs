@@ -168,7 +168,7 @@ for (const [how, options] of [['with scripts', {}], ['without scripts', { javaSc
       assert.deepEqual(await friendsOf(net.pod(1)), [hostOf(net.pod(2))]);
       // The other end sees that it was left, and by whom.
       await people[3].page.goto(`${net.pod(3).url}/network`);
-      await people[3].page.getByText('Ended: they ended it').waitFor();
+      await people[3].page.getByText('Ended: they ended the friendship').waitFor();
       if (how === 'with scripts') await look(people[3], 'flow-ended', net.pods);
       for (const number of [1, 2, 3]) {
         const { page: own } = people[number];

@@ -313,7 +313,10 @@ fn state_of(entry: &FriendEntry, sync: Option<&FriendSync>) -> Option<FriendStat
         Phase::Friends => FriendState::Unreachable { cause: trouble() },
         Phase::Asking => FriendState::Waiting,
         Phase::EndedByThem => FriendState::Ended {
-            cause: entry.cause.clone().unwrap_or_else(|| "they ended it".into()),
+            cause: entry
+                .cause
+                .clone()
+                .unwrap_or_else(|| "they ended the friendship".into()),
         },
         Phase::Ejected => FriendState::LetGo {
             cause: entry.cause.clone().unwrap_or_default(),
