@@ -1,4 +1,4 @@
-//! Places for connections and downloads: so many in all, so many for one address.
+//! Places for connections, requests and downloads: so many in all, so many for one address.
 //!
 //! Above a limit one is refused at once instead of being left to wait: whoever fills all places must not be able
 //! to keep others waiting in a queue. One IPv6 customer has a /64, so that counts as one address. Proxies that the operator

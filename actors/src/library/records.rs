@@ -5,6 +5,7 @@
 use seedpod_protocol::codec::{self, CodecError};
 use seedpod_protocol::ids::{Timestamp, VideoId};
 use seedpod_protocol::records::Video;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::folder::MediaName;
@@ -53,26 +54,33 @@ pub enum RowError {
     Id,
 }
 
+/// A version, then the whole in canonical CBOR.
+fn encode_row<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    let mut row = vec![version];
+    row.extend(codec::encode(value));
+    row
+}
+
+/// Reads what [`encode_row`] wrote under the only version there has been so far.
+fn decode_row<T: Serialize + DeserializeOwned>(known: u8, row: &[u8]) -> Result<T, RowError> {
+    match row.split_first().ok_or(RowError::Empty)? {
+        (&found, body) if found == known => Ok(codec::decode(body, MAX_VALUE_BYTES)?),
+        (&found, _) => Err(RowError::Newer { found, known }),
+    }
+}
+
 impl LocalVideo {
     /// The version that is written.
     pub const VERSION: u8 = 1;
 
     /// The bytes of the row.
     pub fn encode(&self) -> Vec<u8> {
-        let mut row = vec![Self::VERSION];
-        row.extend(codec::encode(self));
-        row
+        encode_row(Self::VERSION, self)
     }
 
     /// Reads a row of any version so far.
     pub fn decode(row: &[u8]) -> Result<Self, RowError> {
-        match row.split_first().ok_or(RowError::Empty)? {
-            (1, body) => Ok(codec::decode(body, MAX_VALUE_BYTES)?),
-            (&found, _) => Err(RowError::Newer {
-                found,
-                known: Self::VERSION,
-            }),
-        }
+        decode_row(Self::VERSION, row)
     }
 
     /// How many bytes its files take together.
@@ -153,20 +161,12 @@ impl UploadRow {
 
     /// The bytes of the row.
     pub fn encode(&self) -> Vec<u8> {
-        let mut row = vec![Self::VERSION];
-        row.extend(codec::encode(self));
-        row
+        encode_row(Self::VERSION, self)
     }
 
     /// Reads a row of any version so far.
     pub fn decode(row: &[u8]) -> Result<Self, RowError> {
-        match row.split_first().ok_or(RowError::Empty)? {
-            (1, body) => Ok(codec::decode(body, MAX_VALUE_BYTES)?),
-            (&found, _) => Err(RowError::Newer {
-                found,
-                known: Self::VERSION,
-            }),
-        }
+        decode_row(Self::VERSION, row)
     }
 }
 

@@ -20,12 +20,21 @@ use crate::error::ApiError;
 use crate::pages::{
     FriendRow, FriendState, InviteRow, InvitedPage, NetworkPage, QrCode, RequestRow, ScoreNote,
 };
+use crate::query::Query;
 use crate::session::CSRF_FIELD;
 use crate::site::{ask, ask_work, host_of};
 use crate::visit::{Caller, Visit};
 
 /// The longest life of an invite that ends, in days.
 const MOST_DAYS: u64 = 3650;
+
+/// A form of this page, sent by an administrator from a page of this pod.
+async fn administrators_form(visit: &Visit, body: BodyStream) -> Result<(Query, Caller), ApiError> {
+    let form = fields(&visit.headers, body).await?;
+    let caller = visit.form_writer(form.first(CSRF_FIELD)).await?;
+    caller.require_administrator()?;
+    Ok((form, caller))
+}
 
 pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
     let caller = visit.caller().await?;
@@ -34,9 +43,7 @@ pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
 
 /// Makes friends with the hosts that were typed, one a line; with the configured ones if there are none.
 pub(super) async fn make_friends(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let form = fields(&visit.headers, body).await?;
-    let caller = visit.form_writer(form.first(CSRF_FIELD)).await?;
-    caller.require_administrator()?;
+    let (form, caller) = administrators_form(&visit, body).await?;
     let typed = form.first("hosts").unwrap_or_default().to_owned();
     match try_to_make_friends(&visit, &typed).await {
         Ok(done) => Ok(see_other(&format!("/network?done={done}"))),
@@ -85,11 +92,7 @@ async fn try_to_make_friends(visit: &Visit, typed: &str) -> Result<&'static str,
 }
 
 pub(super) async fn remove(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let form = fields(&visit.headers, body).await?;
-    visit
-        .form_writer(form.first(CSRF_FIELD))
-        .await?
-        .require_administrator()?;
+    let (form, _) = administrators_form(&visit, body).await?;
     let number = parse_number(form.first("id").unwrap_or_default())?;
     ask_work(&visit.site.rooms().friends, RemoveFriend(number)).await??;
     Ok(see_other("/network?done=removed"))
@@ -97,11 +100,7 @@ pub(super) async fn remove(visit: Visit, body: BodyStream) -> Result<Response, A
 
 /// Answers a pod that asked to be a friend.
 pub(super) async fn decide(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let form = fields(&visit.headers, body).await?;
-    visit
-        .form_writer(form.first(CSRF_FIELD))
-        .await?
-        .require_administrator()?;
+    let (form, _) = administrators_form(&visit, body).await?;
     let number = parse_number(form.first("id").unwrap_or_default())?;
     let (decision, done) = match form.first("decision").unwrap_or_default() {
         "accept" => (Decision::Accept, "accepted"),
@@ -115,9 +114,7 @@ pub(super) async fn decide(visit: Visit, body: BodyStream) -> Result<Response, A
 
 /// Makes an invite.
 pub(super) async fn invite(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let form = fields(&visit.headers, body).await?;
-    let caller = visit.form_writer(form.first(CSRF_FIELD)).await?;
-    caller.require_administrator()?;
+    let (form, caller) = administrators_form(&visit, body).await?;
     let number = |field: &'static str, usual: u64| match form.first(field).map(str::trim) {
         None | Some("") => Ok(usual),
         Some(text) => text
@@ -160,11 +157,7 @@ pub(super) async fn invite(visit: Visit, body: BodyStream) -> Result<Response, A
 
 /// Takes an invite back.
 pub(super) async fn revoke(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let form = fields(&visit.headers, body).await?;
-    visit
-        .form_writer(form.first(CSRF_FIELD))
-        .await?
-        .require_administrator()?;
+    let (form, _) = administrators_form(&visit, body).await?;
     let number = parse_number(form.first("id").unwrap_or_default())?;
     ask_work(&visit.site.rooms().friends, RevokeInvite(number)).await??;
     Ok(see_other("/network?done=revoked#invites"))
@@ -181,11 +174,7 @@ pub(super) async fn invited(visit: Visit) -> Result<Response, ApiError> {
 }
 
 pub(super) async fn quit(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
-    let form = fields(&visit.headers, body).await?;
-    visit
-        .form_writer(form.first(CSRF_FIELD))
-        .await?
-        .require_administrator()?;
+    administrators_form(&visit, body).await?;
     ask_work(&visit.site.rooms().friends, QuitFriends).await??;
     Ok(see_other("/network?done=quit"))
 }
