@@ -98,6 +98,7 @@ const KIND_NAMES: &[(Kind, &str)] = &[
     (Kind::PLAYLIST, "playlist"),
     (Kind::CARD, "card"),
     (Kind::INVITE, "invite"),
+    (Kind::REPORT, "report"),
 ];
 
 impl Kind {
@@ -109,9 +110,9 @@ impl Kind {
     pub const VIDEO: Self = Self(3);
     /// One side's yes or no to a friendship.
     pub const FRIENDSHIP: Self = Self(4);
-    /// Reserved: a comment.
+    /// A comment.
     pub const COMMENT: Self = Self(5);
-    /// Reserved: the origin hides a comment under its video.
+    /// The origin hides a comment under its video.
     pub const HIDE: Self = Self(6);
     /// The origin's sums of views and likes.
     pub const COUNTER: Self = Self(7);
@@ -125,7 +126,7 @@ impl Kind {
     pub const SUCCESSOR: Self = Self(11);
     /// Reserved: the end of a key.
     pub const REVOCATION: Self = Self(12);
-    /// Reserved: a report to the origin.
+    /// Retired before it was used: what a report says is no record ([`Self::REPORT`]).
     pub const ABUSE: Self = Self(13);
     /// Reserved: a playlist.
     pub const PLAYLIST: Self = Self(14);
@@ -133,6 +134,8 @@ impl Kind {
     pub const CARD: Self = Self(100);
     /// What lets whoever holds it become a friend ([`crate::invite`]); no record.
     pub const INVITE: Self = Self(101);
+    /// What somebody finds wrong with a video or a comment, told to the video's origin alone; no record.
+    pub const REPORT: Self = Self(102);
 
     /// Whether statements of this kind are records, which catalogs keep; also for kinds this version does not know.
     pub const fn is_record(self) -> bool {

@@ -325,7 +325,7 @@ impl TryFrom<ObjectId> for PodId {
 
 serde_as_bytes_or_text!(ObjectId, "an object id of at most 32 bytes");
 
-/// A nonce from which an author derives the id of a new video or channel: 16 random bytes.
+/// A nonce from which an author derives the id of a new video, channel or comment: 16 random bytes.
 pub type Nonce = [u8; 16];
 
 /// Lower and upper case are told apart, and `0 I O l` left out: 58 digits people can read aloud.
@@ -333,8 +333,8 @@ const SHORT_DIGITS: &[u8; 58] = b"123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLM
 /// Digits in the short form of every UUID: enough for 128 bits, padded with `1`, which is zero.
 const SHORT_LEN: usize = 22;
 
-macro_rules! derived_uuid {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $domain:literal) => {
+macro_rules! uuid_name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; Self::LEN]);
@@ -343,12 +343,10 @@ macro_rules! derived_uuid {
             /// Length in bytes.
             pub const LEN: usize = 16;
 
-            /// The id that this author gets from this nonce. Nobody else can get the same one, so ids cannot be squatted.
-            pub fn derive(author: &PodId, nonce: &Nonce) -> Self {
-                let mut hasher = blake3::Hasher::new();
-                hasher.update($domain).update(author.as_bytes()).update(nonce);
+            /// The first bytes of a hash, shaped as a UUIDv8.
+            fn of_hash(hash: &blake3::Hash) -> Self {
                 let mut bytes = [0; Self::LEN];
-                bytes.copy_from_slice(&hasher.finalize().as_bytes()[..Self::LEN]);
+                bytes.copy_from_slice(&hash.as_bytes()[..Self::LEN]);
                 Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().into_bytes())
             }
 
@@ -435,6 +433,21 @@ fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
     }
 }
 
+macro_rules! derived_uuid {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $domain:literal) => {
+        uuid_name!($(#[$doc])* $name, $what);
+
+        impl $name {
+            /// The id that this author gets from this nonce. Nobody else can get the same one, so ids cannot be squatted.
+            pub fn derive(author: &PodId, nonce: &Nonce) -> Self {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update($domain).update(author.as_bytes()).update(nonce);
+                Self::of_hash(&hasher.finalize())
+            }
+        }
+    };
+}
+
 derived_uuid!(
     /// Names one video: a UUIDv8 derived from its author and a nonce.
     VideoId, "a video id", b"seedpod-video-v1\0"
@@ -443,6 +456,35 @@ derived_uuid!(
     /// Names one channel: a UUIDv8 derived from its author and a nonce.
     ChannelId, "a channel id", b"seedpod-channel-v1\0"
 );
+uuid_name!(
+    /// Names one comment: a UUIDv8 derived from its author, a nonce, and the place where it stands. So nobody else gets it, a comment
+    /// never moves, and what answers what is no circle: whoever names a comment came after it.
+    CommentId, "a comment id"
+);
+
+impl CommentId {
+    /// The id that this author gets from this nonce for a comment on a video of `origin`: one that begins a thread, or one in the
+    /// thread that `reply` names first, answering the comment that it names second.
+    pub fn derive(
+        author: &PodId,
+        nonce: &Nonce,
+        origin: &PodId,
+        video: &VideoId,
+        reply: Option<(&Self, &Self)>,
+    ) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(b"seedpod-comment-v1\0")
+            .update(author.as_bytes())
+            .update(nonce)
+            .update(origin.as_bytes())
+            .update(video.as_bytes());
+        if let Some((thread, to)) = reply {
+            hasher.update(thread.as_bytes()).update(to.as_bytes());
+        }
+        Self::of_hash(&hasher.finalize())
+    }
+}
 
 macro_rules! hash_name {
     ($(#[$doc:meta])* $name:ident, $len:literal, $what:literal) => {

@@ -295,7 +295,7 @@ mod tests {
         };
         assert!(SignedInvite::open(&sign(Kind::INVITE, &[7; 16], payload(1))).is_ok());
         for other in [
-            sign(Kind(102), &[7; 16], payload(1)),
+            sign(Kind(150), &[7; 16], payload(1)),
             sign(Kind::INVITE, &[7; 15], payload(1)),
             sign(Kind::INVITE, &[7; 16], payload(2)),
             sign(Kind::INVITE, &[7; 16], vec![0x01]),

@@ -65,6 +65,14 @@ pub const TAG_MAX: usize = 30;
 pub const LANGUAGE_MAX: usize = 10;
 /// Most files of a video.
 pub const FILES_MAX: usize = 16;
+/// Longest comment.
+pub const COMMENT_MAX: usize = 10_000;
+/// Shortest reason of a report.
+pub const REASON_MIN: usize = 2;
+/// Longest reason of a report.
+pub const REASON_MAX: usize = 3_000;
+/// Most numbered reasons of a report.
+pub const REASONS_MAX: usize = 8;
 /// Largest picture, in bytes.
 pub const PICTURE_MAX: u32 = 4 * 1024 * 1024;
 /// Smallest piece of a torrent, in bytes.

@@ -5,8 +5,10 @@
 //! payload version that this code does not know is kept as [`Record::Opaque`], so that old and new pods hold the same catalog.
 
 mod channel;
+mod comment;
 mod friendship;
 mod profile;
+mod report;
 mod rules;
 mod tally;
 mod video;
@@ -15,15 +17,17 @@ use serde::Deserialize;
 
 pub use self::{
     channel::Channel,
+    comment::{Comment, Hide, Reply},
     friendship::Friendship,
     profile::{Card, Profile},
+    report::Report,
     tally::{Contribution, Counter, Tally},
     video::{EXTENSIONS, Picture, Privacy, Video, VideoFile},
 };
 use crate::{
     codec::{self, CodecError},
     envelope::{Header, Kind, Verified},
-    ids::{ChannelId, ObjectId, PodId, VideoId},
+    ids::{ChannelId, CommentId, ObjectId, PodId, VideoId},
     limits,
 };
 
@@ -97,8 +101,14 @@ pub enum Record {
     Counter(Counter),
     /// One pod's part of that sum.
     Contribution(Contribution),
+    /// A comment.
+    Comment(Comment),
+    /// A comment that is not to be shown.
+    Hide(Hide),
     /// Who lives at a host.
     Card(Card),
+    /// What somebody finds wrong with a video or a comment.
+    Report(Report),
     /// A kind or version that this code does not know: kept, counted and relayed, never looked into.
     Opaque(Vec<u8>),
     /// Nothing, in a withdrawal or a removal.
@@ -115,7 +125,10 @@ impl Record {
             Self::Friendship(_) => Some(Kind::FRIENDSHIP),
             Self::Counter(_) => Some(Kind::COUNTER),
             Self::Contribution(_) => Some(Kind::CONTRIBUTION),
+            Self::Comment(_) => Some(Kind::COMMENT),
+            Self::Hide(_) => Some(Kind::HIDE),
             Self::Card(_) => Some(Kind::CARD),
+            Self::Report(_) => Some(Kind::REPORT),
             Self::Opaque(_) | Self::Empty => None,
         }
     }
@@ -129,6 +142,9 @@ impl Record {
             Self::Friendship(friendship) => Some(friendship.with.into()),
             Self::Counter(counter) => Some(counter.video.into()),
             Self::Contribution(contribution) => Some(contribution.video.into()),
+            Self::Comment(comment) => Some(comment.id(author).into()),
+            Self::Hide(hide) => Some(hide.comment.into()),
+            Self::Report(report) => Some(report.about()),
             Self::Opaque(_) | Self::Empty => None,
         }
     }
@@ -145,8 +161,10 @@ impl Record {
             Self::Friendship(friendship) => friendship.validate(),
             Self::Counter(counter) => counter.validate(),
             Self::Contribution(contribution) => contribution.validate(),
+            Self::Comment(comment) => comment.validate(),
             Self::Card(card) => card.validate(),
-            Self::Opaque(_) | Self::Empty => Ok(()),
+            Self::Report(report) => report.validate(),
+            Self::Hide(_) | Self::Opaque(_) | Self::Empty => Ok(()),
         }
     }
 
@@ -159,7 +177,10 @@ impl Record {
             Self::Friendship(friendship) => codec::encode_versioned(VERSION, friendship),
             Self::Counter(counter) => codec::encode_versioned(VERSION, counter),
             Self::Contribution(contribution) => codec::encode_versioned(VERSION, contribution),
+            Self::Comment(comment) => codec::encode_versioned(VERSION, comment),
+            Self::Hide(hide) => codec::encode_versioned(VERSION, hide),
             Self::Card(card) => codec::encode_versioned(VERSION, card),
+            Self::Report(report) => codec::encode_versioned(VERSION, report),
             Self::Opaque(bytes) => bytes.clone(),
             Self::Empty => Vec::new(),
         }
@@ -197,7 +218,10 @@ views! {
     friendship, Friendship, "a side of a friendship";
     counter, Counter, "a counter";
     contribution, Contribution, "a contribution";
+    comment, Comment, "a comment";
+    hide, Hide, "the hiding of a comment";
     card, Card, "a card";
+    report, Report, "a report";
 }
 
 /// The part of a payload that says how to read the rest.
@@ -209,9 +233,9 @@ struct Head {
 /// Reads the payload under a header and checks all rules of its kind.
 pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordError> {
     match header.kind {
-        Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD => {}
+        Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD | Kind::REPORT => {}
         // Pods that do not know these kinds hold whatever is signed under them, so must pods that do (`SPEC.md` §7).
-        Kind::COUNTER | Kind::CONTRIBUTION => {
+        Kind::COUNTER | Kind::CONTRIBUTION | Kind::COMMENT | Kind::HIDE => {
             return Ok(decode_known(header, payload).unwrap_or_else(|_| unread(payload)));
         }
         _ => return Ok(unread(payload)),
@@ -250,6 +274,9 @@ fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> 
         Kind::FRIENDSHIP => Record::Friendship(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::COUNTER => Record::Counter(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::CONTRIBUTION => Record::Contribution(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::COMMENT => Record::Comment(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::HIDE => Record::Hide(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::REPORT => Record::Report(codec::decode(payload, limits::ENVELOPE_MAX)?),
         _ => Record::Card(codec::decode(payload, limits::ENVELOPE_MAX)?),
     };
     record.validate()?;
@@ -259,6 +286,10 @@ fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> 
             Kind::FRIENDSHIP => RecordError::Object {
                 object,
                 expected: "the pod that the friendship is with",
+            },
+            Kind::REPORT => RecordError::Object {
+                object,
+                expected: "what the report is about",
             },
             _ => RecordError::NotDerived { object },
         });
@@ -275,6 +306,10 @@ fn check_object(header: &Header) -> Result<(), RecordError> {
         Kind::FRIENDSHIP => (
             PodId::try_from(object).is_ok_and(|pod| pod != header.author),
             "the id of another pod",
+        ),
+        Kind::REPORT => (
+            CommentId::try_from(object).is_ok(),
+            "the id of a video or a comment",
         ),
         _ => (object.is_empty(), "empty"),
     };

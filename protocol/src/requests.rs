@@ -66,6 +66,12 @@ pub enum Request {
         #[serde(with = "codec::byte_strings")]
         envelopes: Vec<Vec<u8>>,
     },
+    /// "One of our users finds something wrong at yours." Friends may say so, of their own users.
+    Report {
+        /// Envelope of kind report, live, by the asker, with the asked as origin.
+        #[serde(with = "serde_bytes")]
+        report: Vec<u8>,
+    },
 }
 
 /// What is answered.
@@ -102,9 +108,9 @@ pub enum Response {
     },
     /// What stands at each place asked for, in their order; at most 512.
     Nodes(Vec<Place>),
-    /// Records were taken.
+    /// Records, or a report, were taken.
     Told {
-        /// How many of them changed the catalog.
+        /// How many of them changed the catalog; of a report, 1.
         applied: u32,
     },
 }
@@ -240,6 +246,7 @@ impl Request {
             Self::Nodes { .. } => "nodes",
             Self::Fetch { .. } => "fetch",
             Self::Tell { .. } => "tell",
+            Self::Report { .. } => "report",
         }
     }
 

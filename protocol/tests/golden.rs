@@ -2,14 +2,17 @@
 //!
 //! Each file holds lines of `name: value`. The tests make every value anew and compare; and they read the envelopes from the files and
 //! judge them, as a stranger's implementation would. Vectors are added to, not edited: a value that changes is another protocol.
-//! `cargo test -p seedpod-protocol --test golden -- --ignored` writes files that do not exist yet.
+//! `cargo test -p seedpod-protocol --test golden -- --ignored` writes files that do not exist yet, and adds lines that are missing at the end.
 #![allow(clippy::unwrap_used)] // a test that fails here has found something
 
 mod common;
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use common::{alice, bob, card, channel, contribution, counter, friendship, payloads, signed, stamp, video};
+use common::{
+    alice, bob, card, channel, comment, contribution, counter, friendship, hide, payloads, reply, report,
+    signed, stamp, video,
+};
 use data_encoding::HEXLOWER;
 use seedpod_protocol::{
     codec,
@@ -101,6 +104,15 @@ fn ids() -> Vectors {
         "gossip id of `data` on the catalog topic",
         topics::message_id(topics::CATALOG, b"data"),
     );
+    v.hex("comment nonce", comment().nonce);
+    v.text(
+        "comment id of alice, on bob's video of the video nonce",
+        comment().id(&alice().id()),
+    );
+    v.text(
+        "comment id of her reply to that, of the same nonce",
+        reply().id(&alice().id()),
+    );
     v
 }
 
@@ -154,7 +166,34 @@ fn records() -> Vectors {
         "unknown use of a counter, kept unread",
         &misfit.sign(&key, stamp(3, 3)).unwrap(),
     );
+    v.record("comment", &signed(comment(), stamp(4, 1)));
+    v.record("comment in reply", &signed(reply(), stamp(4, 2)));
+    v.record("hide", &signed(hide(), stamp(4, 3)));
+    let squatted = Draft {
+        kind: Kind::COMMENT,
+        object: comment().id(&bob().id()).into(),
+        state: State::Live,
+        payload: Record::Opaque(payload_of(&signed(comment(), stamp(4, 1)))),
+    };
+    v.record(
+        "unknown use of a comment, under an id of bob's, kept unread",
+        &squatted.sign(&key, stamp(4, 4)).unwrap(),
+    );
+    v.record("report", &signed(report(), stamp(0, 0)));
     v
+}
+
+/// The payload of a record that `parts` can take apart.
+fn payload_of(record: &Verified<Record>) -> Vec<u8> {
+    let (body, _) = parts(record.bytes());
+    let at = body
+        .windows(8)
+        .position(|window| window == b"\x67payload")
+        .expect("a body has a payload")
+        + 8;
+    // A byte string of 24 to 65,535 bytes, then `version`.
+    let head = if body[at] == 0x58 { 2 } else { 3 };
+    body[at + head..body.len() - b"\x67version\x01".len()].to_vec()
 }
 
 /// Envelopes that every pod refuses, by the reason for which this one does.
@@ -254,6 +293,12 @@ fn refused() -> Vectors {
         alice().id().as_bytes(),
     );
     v.hex("object / friendship with oneself", with_self);
+    let elsewhere = altered(
+        &signed(report(), stamp(0, 0)),
+        report().video.as_bytes(),
+        hide().video.as_bytes(),
+    );
+    v.hex("object / a report of something else than it says", elsewhere);
     v
 }
 
@@ -360,6 +405,8 @@ fn requests() -> Vectors {
         v.hex(&format!("response {name}"), response.encode().unwrap());
     }
     descent(&mut v);
+    let report = signed(report(), stamp(0, 0)).bytes().to_vec();
+    v.hex("request report", Request::Report { report }.encode().unwrap());
     v
 }
 
@@ -470,10 +517,15 @@ fn read(name: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-#[ignore = "writes files of vectors that do not exist yet"]
+#[ignore = "writes files of vectors that do not exist yet, and adds the lines that a file lacks at its end"]
 fn write_missing_files() {
     for (name, vectors) in all() {
         if path(name).exists() {
+            let mut text = fs::read_to_string(path(name)).unwrap();
+            for (name, value) in vectors.0.into_iter().skip(read(name).len()) {
+                writeln!(text, "{name}: {value}").unwrap();
+            }
+            fs::write(path(name), text).unwrap();
             continue;
         }
         let mut text =
@@ -510,7 +562,7 @@ fn every_envelope_of_the_files_opens() {
             opened += 1;
         }
     }
-    assert_eq!(opened, 12);
+    assert_eq!(opened, 17);
 }
 
 #[test]

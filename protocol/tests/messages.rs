@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{alice, bob, card, friendship, signed, stamp};
+use common::{alice, bob, card, friendship, report, signed, stamp};
 use proptest::prelude::*;
 use seedpod_protocol::{
     codec::{self, CodecError},
@@ -55,6 +55,9 @@ fn requests() -> Vec<Request> {
         Request::Fetch {
             author: alice().id(),
             keys: vec![RegisterKey::from_bytes([7; 32])],
+        },
+        Request::Report {
+            report: signed(report(), stamp(0, 0)).bytes().to_vec(),
         },
     ]
 }

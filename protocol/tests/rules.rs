@@ -4,7 +4,8 @@
 mod common;
 
 use common::{
-    alice, bob, card, channel, contribution, counter, file, friendship, profile, signed, stamp, tally, video,
+    alice, bob, card, channel, comment, contribution, counter, file, friendship, hide, profile, reply,
+    report, signed, stamp, tally, video,
 };
 use proptest::prelude::*;
 use seedpod_protocol::{
@@ -12,8 +13,8 @@ use seedpod_protocol::{
     envelope::{Draft, DraftError, Envelope, Kind, OpenError, State},
     ids::{ObjectId, Timestamp},
     records::{
-        Channel, Contribution, Counter, Friendship, Picture, Privacy, Profile, Record, RecordError, Tally,
-        Video, VideoFile,
+        Channel, Comment, Contribution, Counter, Friendship, Picture, Privacy, Profile, Record, RecordError,
+        Reply, Report, Tally, Video, VideoFile,
     },
 };
 
@@ -505,6 +506,108 @@ fn numbers_out_of_range_are_not_signed_and_are_kept_unread_when_somebody_does() 
     let record = draft.sign(&alice(), stamp(1, 1)).unwrap();
     let record = Envelope::decode(record.bytes().clone()).unwrap().open().unwrap();
     assert!(matches!(record.payload(), Record::Opaque(_)));
+}
+
+#[test]
+fn comments_and_reports_have_their_limits() {
+    let says = |text: String| taken(Comment { text, ..comment() }, "text");
+    assert_eq!(
+        [0, 1, 10_000, 10_001].map(|len| says(a(len))),
+        [false, true, true, false]
+    );
+    assert!(says("<script>\n\t".into()) && !says("a\0".into()));
+    let called = |name: &str| {
+        let display_name = Some(name.to_owned());
+        taken(
+            Comment {
+                display_name,
+                ..comment()
+            },
+            "display_name",
+        )
+    };
+    assert!(called(&a(120)) && !called(&a(121)) && !called("") && !called("two\nlines"));
+    let widest = Comment {
+        text: "🌱".repeat(10_000),
+        display_name: Some("🌱".repeat(120)),
+        ..reply()
+    };
+    assert!(
+        taken(widest, ""),
+        "limits of the parts add up to less than that of the whole"
+    );
+    let because = |reason: String| taken(Report { reason, ..report() }, "reason");
+    assert_eq!(
+        [1, 2, 3_000, 3_001].map(|len| because(a(len))),
+        [false, true, true, false]
+    );
+    let counted = |reasons: &[u8]| {
+        let reasons = reasons.to_vec();
+        taken(Report { reasons, ..report() }, "reasons")
+    };
+    assert!(counted(&[]) && counted(&[1, 8, 99]) && counted(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    assert!(!counted(&[0]) && !counted(&[100]) && !counted(&[2, 1]) && !counted(&[1, 1]));
+    assert!(!counted(&[1, 2, 3, 4, 5, 6, 7, 8, 9]));
+}
+
+#[test]
+fn the_id_of_a_comment_holds_its_place() {
+    let author = alice().id();
+    let ids = [
+        comment().id(&author),
+        comment().id(&bob().id()),
+        reply().id(&author),
+        Comment {
+            origin: author,
+            ..comment()
+        }
+        .id(&author),
+        Comment {
+            video: video().id(&author),
+            ..comment()
+        }
+        .id(&author),
+        Comment {
+            nonce: [7; 16],
+            ..comment()
+        }
+        .id(&author),
+        Comment {
+            reply: reply().reply.map(|reply| Reply {
+                to: hide().comment,
+                ..reply
+            }),
+            ..comment()
+        }
+        .id(&author),
+    ];
+    let different: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len());
+}
+
+#[test]
+fn a_comment_that_breaks_the_rules_is_kept_unread_and_a_report_is_refused() {
+    let key = alice();
+    let kept = |kind, object| {
+        let draft = Draft {
+            kind,
+            object,
+            state: State::Live,
+            payload: Record::Opaque(codec::encode(&serde_json::json!({"v": 1, "text": ""}))),
+        };
+        draft.sign(&key, stamp(1, 1))
+    };
+    for kind in [Kind::COMMENT, Kind::HIDE, Kind::ABUSE] {
+        let record = kept(kind, ObjectId::EMPTY).unwrap();
+        assert!(matches!(record.payload(), Record::Opaque(_)), "{kind:?}");
+    }
+    let refused = |object| match kept(Kind::REPORT, object) {
+        Err(DraftError::Record(error)) => error.reason(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(ObjectId::EMPTY), "object");
+    assert_eq!(refused(video().id(&key.id()).into()), "payload-encoding");
+    assert!(!Kind::REPORT.is_record());
 }
 
 #[test]

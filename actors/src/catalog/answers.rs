@@ -47,7 +47,10 @@ impl Catalog {
                     more: false,
                 }))
             }
-            Request::Befriend { .. } | Request::ListFriends | Request::Tell { .. } => None,
+            Request::Befriend { .. }
+            | Request::ListFriends
+            | Request::Tell { .. }
+            | Request::Report { .. } => None,
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use seedpod_protocol::{
     envelope::{Draft, Epoch, Stamp, Verified},
-    ids::{ChannelId, ContentHash, InfoHash, PodId, Timestamp},
+    ids::{ChannelId, CommentId, ContentHash, InfoHash, PodId, Timestamp, VideoId},
     keys::PodKey,
     records::{
-        Card, Channel, Contribution, Counter, Friendship, Picture, Privacy, Profile, Record, Tally, Video,
-        VideoFile,
+        Card, Channel, Comment, Contribution, Counter, Friendship, Hide, Picture, Privacy, Profile, Record,
+        Reply, Report, Tally, Video, VideoFile,
     },
 };
 
@@ -140,6 +140,54 @@ pub fn contribution() -> Contribution {
         video: video().id(&bob().id()),
         origin: bob().id(),
         tally: tally(),
+    }
+}
+
+/// Alice about a video of Bob's.
+pub fn comment() -> Comment {
+    Comment {
+        nonce: [6; 16],
+        video: VideoId::derive(&bob().id(), &[4; 16]),
+        origin: bob().id(),
+        reply: None,
+        owner: "root".into(),
+        display_name: None,
+        text: "What a garden!\n🌱".into(),
+        created_at: Timestamp::from_millis(1_790_000_003_000),
+        updated_at: Timestamp::from_millis(1_790_000_003_000),
+    }
+}
+
+/// Alice answers herself.
+pub fn reply() -> Comment {
+    let thread = comment().id(&alice().id());
+    Comment {
+        reply: Some(Reply { thread, to: thread }),
+        display_name: Some("Alice <b>".into()),
+        text: "And the bees.".into(),
+        ..comment()
+    }
+}
+
+/// Alice does not want a comment of Bob's under her video.
+pub fn hide() -> Hide {
+    let video = video().id(&alice().id());
+    Hide {
+        comment: CommentId::derive(&bob().id(), &[6; 16], &alice().id(), &video, None),
+        video,
+    }
+}
+
+/// A user of Alice's reports a video of Bob's.
+pub fn report() -> Report {
+    Report {
+        origin: bob().id(),
+        video: comment().video,
+        comment: None,
+        reporter: "root".into(),
+        reason: "Not a garden at all.".into(),
+        reasons: vec![2, 7],
+        created_at: Timestamp::from_millis(1_790_000_004_000),
     }
 }
 
