@@ -5,7 +5,8 @@
 //! constant whatever a stranger sends, time is linear in the length, and nesting is refused beyond [`MAX_DEPTH`].
 //!
 //! The reader accepts the canonical form only: keys sorted and unique, no leading zeros, no `-0`. One sequence of bytes
-//! per value is what makes an info hash mean something.
+//! per value is what makes an info hash mean something. What peers say to each other has no hash, and some of them do not sort:
+//! there, [`Reader::in_any_order`] takes keys as they come.
 
 use std::collections::BTreeMap;
 
@@ -155,6 +156,7 @@ pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    any_order: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -165,6 +167,16 @@ impl<'a> Reader<'a> {
             bytes,
             at: 0,
             depth: 0,
+            any_order: false,
+        }
+    }
+
+    /// A reader that takes the keys of dictionaries in any order, and more than once.
+    #[must_use]
+    pub fn in_any_order(bytes: &'a [u8]) -> Self {
+        Self {
+            any_order: true,
+            ..Self::new(bytes)
         }
     }
 
@@ -247,7 +259,7 @@ impl<'a> Reader<'a> {
         while !self.leave()? {
             let at = self.at;
             let key = self.bytes()?;
-            if last.is_some_and(|last| last >= key) {
+            if !self.any_order && last.is_some_and(|last| last >= key) {
                 return Err(BencodeError::KeyOrder { at }.into());
             }
             last = Some(key);

@@ -17,3 +17,4 @@ pub mod records;
 pub mod requests;
 pub mod topics;
 pub mod tracker;
+pub mod wire;

@@ -308,11 +308,13 @@ impl Info {
     /// The torrent's info hash, of the bytes `encode` gives.
     #[must_use]
     pub fn info_hash(&self) -> InfoHash {
-        hash_of(&self.encode())
+        info_hash_of(&self.encode())
     }
 }
 
-fn hash_of(info_bytes: &[u8]) -> InfoHash {
+/// The info hash of the bytes of an `info` dictionary, as they stand; whether they are one is not looked at.
+#[must_use]
+pub fn info_hash_of(info_bytes: &[u8]) -> InfoHash {
     InfoHash::from_bytes(Sha1::digest(info_bytes).into())
 }
 
@@ -362,7 +364,7 @@ impl Metainfo {
     /// The torrent's info hash, of the bytes as they were read.
     #[must_use]
     pub fn info_hash(&self) -> InfoHash {
-        hash_of(&self.info_bytes)
+        info_hash_of(&self.info_bytes)
     }
 
     /// The bytes of the file. The first tracker also stands under `announce`, for clients that know no tiers.
@@ -549,7 +551,7 @@ mod tests {
         let file = Value::dict([("info", Value::Raw(info))]).encode();
         let read = Metainfo::decode(&file).unwrap();
         assert_eq!(read.info_bytes(), info);
-        assert_eq!(read.info_hash(), hash_of(info));
+        assert_eq!(read.info_hash(), info_hash_of(info));
         assert_ne!(read.info_hash(), read.info().info_hash());
         assert_eq!(read.encode(), file);
     }

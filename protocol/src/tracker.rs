@@ -42,7 +42,7 @@ macro_rules! binary_id {
         impl $name {
             /// The id with these bytes; every sequence is an id.
             #[must_use]
-            pub fn from_bytes(bytes: [u8; 20]) -> Self {
+            pub const fn from_bytes(bytes: [u8; 20]) -> Self {
                 Self(bytes)
             }
 
