@@ -118,7 +118,7 @@ impl Kind {
     pub const COUNTER: Self = Self(7);
     /// A pod's own part of those sums.
     pub const CONTRIBUTION: Self = Self(8);
-    /// Reserved: a copy that a pod keeps of a friend's video.
+    /// A copy that a pod keeps of a friend's video.
     pub const MIRROR: Self = Self(9);
     /// Reserved: the hash of an offline recovery key.
     pub const RECOVERY_PIN: Self = Self(10);

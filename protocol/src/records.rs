@@ -7,6 +7,7 @@
 mod channel;
 mod comment;
 mod friendship;
+mod mirror;
 mod profile;
 mod report;
 mod rules;
@@ -19,6 +20,7 @@ pub use self::{
     channel::Channel,
     comment::{Comment, Hide, Reply},
     friendship::Friendship,
+    mirror::Mirror,
     profile::{Card, Profile},
     report::Report,
     tally::{Contribution, Counter, Tally},
@@ -105,6 +107,8 @@ pub enum Record {
     Comment(Comment),
     /// A comment that is not to be shown.
     Hide(Hide),
+    /// A copy that a pod keeps of a friend's video.
+    Mirror(Mirror),
     /// Who lives at a host.
     Card(Card),
     /// What somebody finds wrong with a video or a comment.
@@ -127,6 +131,7 @@ impl Record {
             Self::Contribution(_) => Some(Kind::CONTRIBUTION),
             Self::Comment(_) => Some(Kind::COMMENT),
             Self::Hide(_) => Some(Kind::HIDE),
+            Self::Mirror(_) => Some(Kind::MIRROR),
             Self::Card(_) => Some(Kind::CARD),
             Self::Report(_) => Some(Kind::REPORT),
             Self::Opaque(_) | Self::Empty => None,
@@ -145,6 +150,7 @@ impl Record {
             Self::Comment(comment) => Some(comment.id(author).into()),
             Self::Hide(hide) => Some(hide.comment.into()),
             Self::Report(report) => Some(report.about()),
+            Self::Mirror(mirror) => Some(mirror.video.into()),
             Self::Opaque(_) | Self::Empty => None,
         }
     }
@@ -162,6 +168,7 @@ impl Record {
             Self::Counter(counter) => counter.validate(),
             Self::Contribution(contribution) => contribution.validate(),
             Self::Comment(comment) => comment.validate(),
+            Self::Mirror(mirror) => mirror.validate(),
             Self::Card(card) => card.validate(),
             Self::Report(report) => report.validate(),
             Self::Hide(_) | Self::Opaque(_) | Self::Empty => Ok(()),
@@ -179,6 +186,7 @@ impl Record {
             Self::Contribution(contribution) => codec::encode_versioned(VERSION, contribution),
             Self::Comment(comment) => codec::encode_versioned(VERSION, comment),
             Self::Hide(hide) => codec::encode_versioned(VERSION, hide),
+            Self::Mirror(mirror) => codec::encode_versioned(VERSION, mirror),
             Self::Card(card) => codec::encode_versioned(VERSION, card),
             Self::Report(report) => codec::encode_versioned(VERSION, report),
             Self::Opaque(bytes) => bytes.clone(),
@@ -220,6 +228,7 @@ views! {
     contribution, Contribution, "a contribution";
     comment, Comment, "a comment";
     hide, Hide, "the hiding of a comment";
+    mirror, Mirror, "an offer of a copy";
     card, Card, "a card";
     report, Report, "a report";
 }
@@ -235,7 +244,7 @@ pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordEr
     match header.kind {
         Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD | Kind::REPORT => {}
         // Pods that do not know these kinds hold whatever is signed under them, so must pods that do (`SPEC.md` §7).
-        Kind::COUNTER | Kind::CONTRIBUTION | Kind::COMMENT | Kind::HIDE => {
+        Kind::COUNTER | Kind::CONTRIBUTION | Kind::COMMENT | Kind::HIDE | Kind::MIRROR => {
             return Ok(decode_known(header, payload).unwrap_or_else(|_| unread(payload)));
         }
         _ => return Ok(unread(payload)),
@@ -277,6 +286,7 @@ fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> 
         Kind::COMMENT => Record::Comment(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::HIDE => Record::Hide(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::REPORT => Record::Report(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::MIRROR => Record::Mirror(codec::decode(payload, limits::ENVELOPE_MAX)?),
         _ => Record::Card(codec::decode(payload, limits::ENVELOPE_MAX)?),
     };
     record.validate()?;

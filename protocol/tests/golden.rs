@@ -10,8 +10,8 @@ mod common;
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use common::{
-    alice, bob, card, channel, comment, contribution, counter, friendship, hide, payloads, reply, report,
-    signed, stamp, video,
+    alice, bob, card, channel, comment, contribution, counter, friendship, hide, mirror, payloads, reply,
+    report, signed, stamp, video,
 };
 use data_encoding::HEXLOWER;
 use seedpod_protocol::{
@@ -180,6 +180,7 @@ fn records() -> Vectors {
         &squatted.sign(&key, stamp(4, 4)).unwrap(),
     );
     v.record("report", &signed(report(), stamp(0, 0)));
+    v.record("mirror", &signed(mirror(), stamp(3, 4)));
     v
 }
 
@@ -562,7 +563,7 @@ fn every_envelope_of_the_files_opens() {
             opened += 1;
         }
     }
-    assert_eq!(opened, 17);
+    assert_eq!(opened, 18);
 }
 
 #[test]

@@ -4,17 +4,17 @@
 mod common;
 
 use common::{
-    alice, bob, card, channel, comment, contribution, counter, file, friendship, hide, profile, reply,
-    report, signed, stamp, tally, video,
+    alice, bob, card, channel, comment, contribution, counter, file, friendship, hide, mirror, profile,
+    reply, report, signed, stamp, tally, video,
 };
 use proptest::prelude::*;
 use seedpod_protocol::{
     codec,
     envelope::{Draft, DraftError, Envelope, Kind, OpenError, State},
-    ids::{ObjectId, Timestamp},
+    ids::{InfoHash, ObjectId, Timestamp},
     records::{
-        Channel, Comment, Contribution, Counter, Friendship, Picture, Privacy, Profile, Record, RecordError,
-        Reply, Report, Tally, Video, VideoFile,
+        Channel, Comment, Contribution, Counter, Friendship, Mirror, Picture, Privacy, Profile, Record,
+        RecordError, Reply, Report, Tally, Video, VideoFile,
     },
 };
 
@@ -619,4 +619,39 @@ fn sums_stay_in_their_range() {
     };
     let sum = most.plus(tally());
     assert_eq!((sum.views, sum.likes, sum.dislikes), ((1 << 53) - 1, 21, 0));
+}
+
+#[test]
+fn an_offer_of_a_copy_names_one_to_sixteen_different_torrents() {
+    let offered = |hashes: &[u8]| {
+        let info_hashes = hashes
+            .iter()
+            .map(|hash| InfoHash::from_bytes([*hash; 20]))
+            .collect();
+        taken(
+            Mirror {
+                info_hashes,
+                ..mirror()
+            },
+            "info_hashes",
+        )
+    };
+    let many: Vec<u8> = (0..17).collect();
+    assert_eq!(
+        [&[][..], &many[..1], &many[..16], &many, &[1, 2, 1]].map(offered),
+        [false, true, true, false, false]
+    );
+}
+
+#[test]
+fn an_offer_under_another_object_is_kept_unread() {
+    let object = video().id(&alice().id()).into();
+    let draft = Draft {
+        kind: Kind::MIRROR,
+        object,
+        state: State::Live,
+        payload: mirror().into(),
+    };
+    let record = draft.sign(&alice(), stamp(1, 1)).unwrap();
+    assert!(matches!(record.payload(), Record::Opaque(_)));
 }

@@ -7,8 +7,8 @@ use seedpod_protocol::ids::PodId;
 use seedpod_protocol::records::Profile;
 
 use super::messages::{
-    ChannelEntry, GetChannel, GetProfile, GetTotals, GetVideo, GetVideoByInfoHash, ListChannels, ListVideos,
-    Page, Totals, VideoEntry,
+    ChannelEntry, GetChannel, GetMirrors, GetProfile, GetTotals, GetVideo, GetVideoByInfoHash, ListChannels,
+    ListVideos, MirrorEntry, Page, Totals, VideoEntry,
 };
 use super::metrics::SearchMetrics;
 use super::state::ReadModel;
@@ -108,6 +108,14 @@ impl Handler<GetProfile> for SearchActor {
 
     fn handle(&mut self, GetProfile(pod): GetProfile, _: &mut Context<Self>) -> Self::Result {
         self.model.profile(&pod)
+    }
+}
+
+impl Handler<GetMirrors> for SearchActor {
+    type Result = Vec<MirrorEntry>;
+
+    fn handle(&mut self, GetMirrors(video): GetMirrors, _: &mut Context<Self>) -> Self::Result {
+        self.model.mirrors(&video)
     }
 }
 

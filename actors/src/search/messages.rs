@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use seedpod_protocol::envelope::Verified;
-use seedpod_protocol::ids::{ChannelId, PodId, Timestamp, VideoId};
+use seedpod_protocol::ids::{ChannelId, InfoHash, PodId, Timestamp, VideoId};
 use seedpod_protocol::records::{Channel, Profile, Record, Tally, Video};
 
 /// A video as people see it: its record joined with its channel and its origin's profile.
@@ -191,7 +191,7 @@ pub struct GetVideo(
 #[rtype(result = "Option<Arc<VideoEntry>>")]
 pub struct GetVideoByInfoHash(
     /// The torrent.
-    pub seedpod_protocol::ids::InfoHash,
+    pub InfoHash,
 );
 
 /// Asks for one live channel by its handle (`name` on this pod, `name@host` anywhere), id or number.
@@ -236,6 +236,27 @@ pub struct ListChannels {
 pub struct GetProfile(
     /// Which pod.
     pub PodId,
+);
+
+/// A pod that keeps a copy of a video and serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorEntry {
+    /// The pod.
+    pub pod: PodId,
+    /// Whether it is this one.
+    pub is_local: bool,
+    /// Its public URL, without a slash at its end: the files are under `/static/webseed/` there.
+    pub url: String,
+    /// The files it has, each one of the video's: at least one.
+    pub info_hashes: Vec<InfoHash>,
+}
+
+/// Asks who, besides its origin, offers copies of a live video; in the order of their ids. None for a video that is not shown.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<MirrorEntry>")]
+pub struct GetMirrors(
+    /// The video.
+    pub VideoId,
 );
 
 /// Totals for the facts on the network page and `server/stats`.

@@ -1,14 +1,14 @@
 //! What is shown of the catalog. Pure; follows changes one at a time.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{ChannelId, InfoHash, PodId, VideoId};
-use seedpod_protocol::records::{Channel, Privacy, Profile, Record, Tally, Video};
+use seedpod_protocol::records::{Channel, Mirror, Privacy, Profile, Record, Tally, Video};
 
 use super::messages::{
-    ChannelEntry, ChannelKey, Page, Sort, SortKey, Totals, VideoEntry, VideoFilter, VideoKey,
+    ChannelEntry, ChannelKey, MirrorEntry, Page, Sort, SortKey, Totals, VideoEntry, VideoFilter, VideoKey,
 };
 use crate::catalog::messages::HeldRecord;
 
@@ -28,6 +28,8 @@ pub(crate) struct ReadModel {
     profiles: HashMap<PodId, Arc<Profile>>,
     /// What anybody says the sum of a video's numbers is; only its origin is believed.
     tallies: HashMap<(PodId, VideoId), Tally>,
+    /// Who offers copies of which video, whether it is shown or not.
+    mirrors: HashMap<VideoId, BTreeMap<PodId, Mirror>>,
     /// Live videos that came before their channel or their origin's profile: without these there is no address to
     /// give people, so they are shown when all is here.
     waiting: HashMap<VideoId, HeldRecord>,
@@ -72,6 +74,7 @@ impl ReadModel {
             channels: HashMap::new(),
             profiles: HashMap::new(),
             tallies: HashMap::new(),
+            mirrors: HashMap::new(),
             waiting: HashMap::new(),
             of_channel: HashMap::new(),
             local_videos: 0,
@@ -96,7 +99,12 @@ impl ReadModel {
             }
             Record::Profile(profile) if live => self.show_profile(header.author, profile.clone()),
             Record::Counter(counter) if live => self.count(header.author, counter.video, Some(counter.tally)),
-            _ if live => {}
+            Record::Mirror(mirror) if live => {
+                let offers = self.mirrors.entry(mirror.video).or_default();
+                offers.insert(header.author, mirror.clone());
+            }
+            // What this release cannot read says no longer what an earlier version said.
+            _ if live && header.kind != Kind::MIRROR => {}
             _ => self.hide(held),
         }
     }
@@ -114,6 +122,10 @@ impl ReadModel {
         self.channels.retain(|_, channel| channel.origin != *author);
         self.profiles.remove(author);
         self.tallies.retain(|(counted_by, _), _| counted_by != author);
+        self.mirrors.retain(|_, offers| {
+            offers.remove(author);
+            !offers.is_empty()
+        });
     }
 
     pub(crate) fn video(&self, key: VideoKey) -> Option<Arc<VideoEntry>> {
@@ -229,6 +241,35 @@ impl ReadModel {
 
     pub(crate) fn profile(&self, pod: &PodId) -> Option<Arc<Profile>> {
         self.profiles.get(pod).cloned()
+    }
+
+    /// Who offers copies of a video that is shown.
+    pub(crate) fn mirrors(&self, id: &VideoId) -> Vec<MirrorEntry> {
+        let (Some(shown), Some(offers)) = (self.videos.get(id), self.mirrors.get(id)) else {
+            return Vec::new();
+        };
+        let origin = shown.entry.origin;
+        let files: HashSet<InfoHash> = shown
+            .entry
+            .video
+            .files
+            .iter()
+            .map(|file| file.info_hash)
+            .collect();
+        let offered = |(pod, mirror): (&PodId, &Mirror)| {
+            if *pod == origin || mirror.origin != origin {
+                return None;
+            }
+            let kept = mirror.info_hashes.iter().filter(|hash| files.contains(hash));
+            let entry = MirrorEntry {
+                pod: *pod,
+                is_local: *pod == self.me,
+                url: self.profiles.get(pod)?.url.clone(),
+                info_hashes: kept.copied().collect(),
+            };
+            Some(entry).filter(|entry| !entry.info_hashes.is_empty())
+        };
+        offers.iter().filter_map(offered).collect()
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -440,6 +481,16 @@ impl ReadModel {
             Kind::COUNTER => {
                 if let Ok(id) = VideoId::try_from(header.object) {
                     self.count(author, id, None);
+                }
+            }
+            Kind::MIRROR => {
+                if let Ok(id) = VideoId::try_from(header.object)
+                    && let Some(offers) = self.mirrors.get_mut(&id)
+                {
+                    offers.remove(&author);
+                    if offers.is_empty() {
+                        self.mirrors.remove(&id);
+                    }
                 }
             }
             _ => {}

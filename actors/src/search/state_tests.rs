@@ -339,3 +339,61 @@ fn a_version_that_cannot_be_shown_yet_hides_the_one_before() {
     model.check();
     assert!(model.video(VideoKey::Id(id)).is_some());
 }
+
+#[test]
+fn copies_are_found_while_they_are_offered_and_of_use() {
+    let (mut model, me, friend) = model();
+    let other = key(3);
+    let shown = |model: &ReadModel, id: &VideoId| -> Vec<(PodId, String)> {
+        let entries = model.mirrors(id);
+        entries.into_iter().map(|entry| (entry.pod, entry.url)).collect()
+    };
+    let ours = video(&me, 1, "Alpha and the sea").id(&me.id());
+    let offer = |origin: &PodKey, hash: u8| Mirror {
+        video: ours,
+        origin: origin.id(),
+        info_hashes: vec![InfoHash::from_bytes([hash; 20]), InfoHash::from_bytes([0xee; 20])],
+    };
+    let offered =
+        |author: &PodKey, mirror: Mirror| Draft::live(&author.id(), mirror.into()).expect("an offer");
+    model.apply(&held(&other, 95, offered(&other, offer(&me, 1))));
+    assert_eq!(shown(&model, &ours), [], "nobody knows where it lives");
+    let lives = Draft::live(&other.id(), Record::Profile(profile(3))).expect("a profile");
+    model.apply(&held(&other, 96, lives));
+    model.apply(&held(&friend, 97, offered(&friend, offer(&me, 1))));
+    let mut both = vec![
+        (friend.id(), "http://localhost:9002".to_owned()),
+        (other.id(), "http://localhost:9003".to_owned()),
+    ];
+    both.sort();
+    assert_eq!(shown(&model, &ours), both);
+    let hashes = model.mirrors(&ours).remove(0).info_hashes;
+    assert_eq!(
+        hashes,
+        [InfoHash::from_bytes([1; 20])],
+        "only files that the video has"
+    );
+
+    model.apply(&held(&me, 98, offered(&me, offer(&me, 1))));
+    assert_eq!(shown(&model, &ours), both, "an origin's own files are no copies");
+    model.apply(&held(&friend, 99, offered(&friend, offer(&friend, 1))));
+    assert_eq!(
+        shown(&model, &ours).len(),
+        1,
+        "another origin's video is another video"
+    );
+    model.apply(&held(&friend, 100, offered(&friend, offer(&me, 7))));
+    assert_eq!(
+        shown(&model, &ours).len(),
+        1,
+        "torrents of an earlier version are of no use"
+    );
+    model.apply(&held(&friend, 101, offered(&friend, offer(&me, 1))));
+    assert_eq!(shown(&model, &ours), both);
+
+    model.apply(&held(&friend, 102, Draft::withdrawn(Kind::MIRROR, ours.into())));
+    assert_eq!(shown(&model, &ours).len(), 1);
+    model.forget_author(&other.id());
+    assert_eq!(shown(&model, &ours), []);
+    model.check();
+}

@@ -6,8 +6,8 @@ use seedpod_protocol::{
     ids::{ChannelId, CommentId, ContentHash, InfoHash, PodId, Timestamp, VideoId},
     keys::PodKey,
     records::{
-        Card, Channel, Comment, Contribution, Counter, Friendship, Hide, Picture, Privacy, Profile, Record,
-        Reply, Report, Tally, Video, VideoFile,
+        Card, Channel, Comment, Contribution, Counter, Friendship, Hide, Mirror, Picture, Privacy, Profile,
+        Record, Reply, Report, Tally, Video, VideoFile,
     },
 };
 
@@ -188,6 +188,14 @@ pub fn report() -> Report {
         reason: "Not a garden at all.".into(),
         reasons: vec![2, 7],
         created_at: Timestamp::from_millis(1_790_000_004_000),
+    }
+}
+
+pub fn mirror() -> Mirror {
+    Mirror {
+        video: video().id(&bob().id()),
+        origin: bob().id(),
+        info_hashes: vec![InfoHash::from_bytes([5; 20]), InfoHash::from_bytes([6; 20])],
     }
 }
 
