@@ -50,6 +50,17 @@ pub fn all() -> Vec<Seed> {
         };
         add(target, name, &bytes);
     }
+    for (name, bytes) in vectors(include_str!("../../protocol/vectors/swarms.hex")) {
+        match name.split(' ').next() {
+            Some("request") => add("request", name, &bytes),
+            Some("response") => add("response", name, &bytes),
+            _ if name.contains("envelope") => {
+                add("envelope", name, &bytes);
+                add("door", name, &bytes);
+            }
+            _ => {}
+        }
+    }
     for (kind, payload) in [
         "a4617601637572 6c 72687474703a2f2f6c6f63616c686f73743a31646e616d656161 6b6465736372697074696f6e60",
         "a1617602",

@@ -60,6 +60,7 @@ pub(crate) fn payload(bytes: &[u8]) {
         Kind::VIDEO,
         Kind::FRIENDSHIP,
         Kind::CARD,
+        Kind::HINT,
     ];
     let kind = kinds[usize::from(*kind) % kinds.len()];
     let object = match kind {

@@ -256,9 +256,11 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
             open: settings.tracker.open,
             ..TrackerConfig::default()
         };
+        let (swarm, key) = (swarm.clone(), Arc::new(key()));
         supervisor.supervise("tracker", RESTART_DELAY, move |lifeline| {
             TrackerActor::new(config.clone(), metrics.clone())
                 .with_lifeline(lifeline)
+                .among_friends(swarm.clone(), Arc::clone(&key))
                 .follow(&catalog)
         })
     };

@@ -99,6 +99,7 @@ const KIND_NAMES: &[(Kind, &str)] = &[
     (Kind::CARD, "card"),
     (Kind::INVITE, "invite"),
     (Kind::REPORT, "report"),
+    (Kind::HINT, "hint"),
 ];
 
 impl Kind {
@@ -136,6 +137,8 @@ impl Kind {
     pub const INVITE: Self = Self(101);
     /// What somebody finds wrong with a video or a comment, told to the video's origin alone; no record.
     pub const REPORT: Self = Self(102);
+    /// Which torrents have viewers at a pod now; no record.
+    pub const HINT: Self = Self(103);
 
     /// Whether statements of this kind are records, which catalogs keep; also for kinds this version does not know.
     pub const fn is_record(self) -> bool {

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod magnet;
 pub mod metainfo;
 pub mod records;
+pub mod relay;
 pub mod requests;
 pub mod topics;
 pub mod tracker;

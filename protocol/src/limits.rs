@@ -94,5 +94,11 @@ pub const PLACES_MAX: usize = 512;
 pub const FETCH_MAX: usize = 1024;
 /// Longest text that explains a refusal.
 pub const REFUSAL_TEXT_MAX: usize = 500;
+/// Longest text of a session description (an offer or answer of WebRTC), in bytes.
+pub const SESSION_MAX: usize = 16 * 1024;
+/// Longest time for which a hint about swarms may be believed, in seconds.
+pub const HINT_TTL_MAX: u16 = 600;
+/// Most torrents named in one hint.
+pub const HINT_SWARMS_MAX: usize = 1024;
 /// Bytes of the envelope of an invite.
 pub const INVITE_MAX: usize = 1024;

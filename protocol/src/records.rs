@@ -7,6 +7,7 @@
 mod channel;
 mod comment;
 mod friendship;
+mod hint;
 mod mirror;
 mod profile;
 mod report;
@@ -20,6 +21,7 @@ pub use self::{
     channel::Channel,
     comment::{Comment, Hide, Reply},
     friendship::Friendship,
+    hint::{HintedSwarm, SwarmHint},
     mirror::Mirror,
     profile::{Card, Profile},
     report::Report,
@@ -113,6 +115,8 @@ pub enum Record {
     Card(Card),
     /// What somebody finds wrong with a video or a comment.
     Report(Report),
+    /// Which torrents have viewers at a pod now.
+    Hint(SwarmHint),
     /// A kind or version that this code does not know: kept, counted and relayed, never looked into.
     Opaque(Vec<u8>),
     /// Nothing, in a withdrawal or a removal.
@@ -134,6 +138,7 @@ impl Record {
             Self::Mirror(_) => Some(Kind::MIRROR),
             Self::Card(_) => Some(Kind::CARD),
             Self::Report(_) => Some(Kind::REPORT),
+            Self::Hint(_) => Some(Kind::HINT),
             Self::Opaque(_) | Self::Empty => None,
         }
     }
@@ -141,7 +146,7 @@ impl Record {
     /// The object that a known payload is about when this author says it.
     pub fn object(&self, author: &PodId) -> Option<ObjectId> {
         match self {
-            Self::Profile(_) | Self::Card(_) => Some(ObjectId::EMPTY),
+            Self::Profile(_) | Self::Card(_) | Self::Hint(_) => Some(ObjectId::EMPTY),
             Self::Channel(channel) => Some(channel.id(author).into()),
             Self::Video(video) => Some(video.id(author).into()),
             Self::Friendship(friendship) => Some(friendship.with.into()),
@@ -171,6 +176,7 @@ impl Record {
             Self::Mirror(mirror) => mirror.validate(),
             Self::Card(card) => card.validate(),
             Self::Report(report) => report.validate(),
+            Self::Hint(hint) => hint.validate(),
             Self::Hide(_) | Self::Opaque(_) | Self::Empty => Ok(()),
         }
     }
@@ -189,6 +195,7 @@ impl Record {
             Self::Mirror(mirror) => codec::encode_versioned(VERSION, mirror),
             Self::Card(card) => codec::encode_versioned(VERSION, card),
             Self::Report(report) => codec::encode_versioned(VERSION, report),
+            Self::Hint(hint) => codec::encode_versioned(VERSION, hint),
             Self::Opaque(bytes) => bytes.clone(),
             Self::Empty => Vec::new(),
         }
@@ -242,7 +249,13 @@ struct Head {
 /// Reads the payload under a header and checks all rules of its kind.
 pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordError> {
     match header.kind {
-        Kind::PROFILE | Kind::CHANNEL | Kind::VIDEO | Kind::FRIENDSHIP | Kind::CARD | Kind::REPORT => {}
+        Kind::PROFILE
+        | Kind::CHANNEL
+        | Kind::VIDEO
+        | Kind::FRIENDSHIP
+        | Kind::CARD
+        | Kind::REPORT
+        | Kind::HINT => {}
         // Pods that do not know these kinds hold whatever is signed under them, so must pods that do (`SPEC.md` §7).
         Kind::COUNTER | Kind::CONTRIBUTION | Kind::COMMENT | Kind::HIDE | Kind::MIRROR => {
             return Ok(decode_known(header, payload).unwrap_or_else(|_| unread(payload)));
@@ -287,6 +300,7 @@ fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> 
         Kind::HIDE => Record::Hide(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::REPORT => Record::Report(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::MIRROR => Record::Mirror(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::HINT => Record::Hint(codec::decode(payload, limits::ENVELOPE_MAX)?),
         _ => Record::Card(codec::decode(payload, limits::ENVELOPE_MAX)?),
     };
     record.validate()?;

@@ -13,6 +13,7 @@ use crate::{
     envelope::Stamp,
     ids::{ContentHash, PodId, RegisterKey},
     limits,
+    relay::{RelayedAnswer, RelayedOffer},
 };
 
 /// The version of requests and answers.
@@ -72,6 +73,10 @@ pub enum Request {
         #[serde(with = "serde_bytes")]
         report: Vec<u8>,
     },
+    /// "Hand this offer to a viewer of yours." Friends may ask.
+    RelayOffer(RelayedOffer),
+    /// "Hand this answer to whoever made the offer." Friends may ask.
+    RelayAnswer(RelayedAnswer),
 }
 
 /// What is answered.
@@ -113,6 +118,8 @@ pub enum Response {
         /// How many of them changed the catalog; of a report, 1.
         applied: u32,
     },
+    /// The offer or answer was handed on.
+    Relayed,
 }
 
 /// Why a request was refused. Numbers that are not in the table are kept as they are.
@@ -132,12 +139,14 @@ pub enum Refusal {
     Malformed,
     /// Only friends may ask this.
     NotAFriend,
+    /// Nobody here whom it could be handed to.
+    Nobody,
     /// A reason of a later version.
     Other(u16),
 }
 
 impl Refusal {
-    const NUMBERS: [(u16, Self, &str); 7] = [
+    const NUMBERS: [(u16, Self, &str); 8] = [
         (1, Self::Closed, "closed"),
         (2, Self::AskedOperator, "asked-operator"),
         (3, Self::NotVouched, "not-vouched"),
@@ -145,6 +154,7 @@ impl Refusal {
         (5, Self::Busy, "busy"),
         (6, Self::Malformed, "malformed"),
         (7, Self::NotAFriend, "not-a-friend"),
+        (8, Self::Nobody, "nobody"),
     ];
 
     /// A stable machine-readable name.
@@ -247,7 +257,14 @@ impl Request {
             Self::Fetch { .. } => "fetch",
             Self::Tell { .. } => "tell",
             Self::Report { .. } => "report",
+            Self::RelayOffer(_) => "relay-offer",
+            Self::RelayAnswer(_) => "relay-answer",
         }
+    }
+
+    /// Whether it is between viewers, and none of the catalog's or the friend list's business.
+    pub fn is_relay(&self) -> bool {
+        matches!(self, Self::RelayOffer(_) | Self::RelayAnswer(_))
     }
 
     fn check(&self) -> Result<(), CodecError> {
@@ -313,7 +330,7 @@ impl Response {
             }
             Self::Page { envelopes, .. } => at_most("envelopes", envelopes.len(), limits::PAGE_ENVELOPES_MAX),
             Self::Nodes(places) => at_most("places", places.len(), limits::PLACES_MAX),
-            Self::Befriended { .. } | Self::Told { .. } => Ok(()),
+            Self::Befriended { .. } | Self::Told { .. } | Self::Relayed => Ok(()),
         }
     }
 }

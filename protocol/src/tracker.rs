@@ -27,7 +27,7 @@ pub const MAX_MESSAGE_LEN: usize = 64 << 10;
 /// Most offers taken of one announce; the rest is passed over. Clients send 5.
 pub const MAX_OFFERS: usize = 10;
 /// Longest JSON text of one offer or answer, in bytes. Chromium's have about 1,000.
-pub const MAX_SDP_LEN: usize = 16 << 10;
+pub const MAX_SDP_LEN: usize = crate::limits::SESSION_MAX;
 /// Most info hashes taken of one scrape; the rest is passed over.
 pub const MAX_SCRAPED: usize = 74;
 /// Longest text of a parser's complaint that is sent back, in characters.

@@ -488,7 +488,24 @@ fn invites() -> Vectors {
     v
 }
 
-fn all() -> [(&'static str, Vectors); 6] {
+/// What pods tell each other about their viewers, and hand on for them.
+fn swarms() -> Vectors {
+    let mut v = Vectors::default();
+    v.record("hint", &signed(Record::Hint(common::hint()), stamp(0, 0)));
+    let (offer, answer) = common::relayed();
+    for (name, request) in [
+        ("relay-offer", Request::RelayOffer(offer)),
+        ("relay-answer", Request::RelayAnswer(answer)),
+    ] {
+        v.hex(&format!("request {name}"), request.encode().unwrap());
+    }
+    v.hex("response relayed", Response::Relayed.encode().unwrap());
+    let nobody = Response::refused(Refusal::Nobody, "nobody here takes part in that torrent");
+    v.hex("response nobody", nobody.encode().unwrap());
+    v
+}
+
+fn all() -> [(&'static str, Vectors); 7] {
     [
         ("ids", ids()),
         ("records", records()),
@@ -496,6 +513,7 @@ fn all() -> [(&'static str, Vectors); 6] {
         ("digests", digests()),
         ("requests", requests()),
         ("invites", invites()),
+        ("swarms", swarms()),
     ]
 }
 

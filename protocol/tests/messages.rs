@@ -59,6 +59,8 @@ fn requests() -> Vec<Request> {
         Request::Report {
             report: signed(report(), stamp(0, 0)).bytes().to_vec(),
         },
+        Request::RelayOffer(common::relayed().0),
+        Request::RelayAnswer(common::relayed().1),
     ]
 }
 
@@ -92,6 +94,7 @@ fn responses() -> Vec<Response> {
         },
         Response::Told { applied: 3 },
         Response::Nodes(places()),
+        Response::Relayed,
     ]
 }
 
@@ -198,6 +201,26 @@ fn other_versions_and_other_forms_are_refused() {
     assert!(Request::decode(&[]).is_err());
 }
 
+#[test]
+fn what_is_relayed_is_a_session_description_and_no_longer_than_one() {
+    let (offer, _) = common::relayed();
+    let sound = Request::RelayOffer(offer).encode().unwrap();
+    let session = br#"{"type":"offer","sdp":"v=0\r\n"}"#;
+    let at = sound
+        .windows(session.len())
+        .position(|part| part == session)
+        .unwrap();
+    // The same length, so that all around it holds.
+    for other in [
+        &br#"["type","offer","sdp","v=0\r\n"]"#[..],
+        br#"{"type":"offer","sdp":"v=0\r\n" "#,
+    ] {
+        let mut bytes = sound.clone();
+        bytes[at..at + other.len()].copy_from_slice(other);
+        assert!(Request::decode(&bytes).is_err());
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(noise in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -207,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_message_is_refused_or_another_sound_one(which in 0..9_usize, place: prop::sample::Index, bit in 0..8_u8) {
+    fn a_damaged_message_is_refused_or_another_sound_one(which in 0..10_usize, place: prop::sample::Index, bit in 0..8_u8) {
         let mut bytes = responses()[which].encode().unwrap();
         let place = place.index(bytes.len());
         bytes[place] ^= 1 << bit;

@@ -50,7 +50,9 @@ impl Catalog {
             Request::Befriend { .. }
             | Request::ListFriends
             | Request::Tell { .. }
-            | Request::Report { .. } => None,
+            | Request::Report { .. }
+            | Request::RelayOffer(_)
+            | Request::RelayAnswer(_) => None,
         }
     }
 }

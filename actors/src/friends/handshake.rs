@@ -595,7 +595,7 @@ fn refusal_text(reason: Refusal) -> &'static str {
         Refusal::Busy => "this pod is too busy, try again later",
         Refusal::Malformed => "the request is not what it should be",
         Refusal::NotAFriend => "we are not friends",
-        Refusal::Other(_) => "refused",
+        Refusal::Nobody | Refusal::Other(_) => "refused",
     }
 }
 

@@ -38,8 +38,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Admitted, BanReason, Friend, PeerChanged, PeerInfo, RequestError, Subscribers, SwarmError, SwarmMetrics,
-    SwarmOptions, Topic,
+    Admitted, BanReason, Broker, Friend, PeerChanged, PeerInfo, RequestError, Subscribers, SwarmError,
+    SwarmMetrics, SwarmOptions, Topic,
     admission::Admission,
     behaviour::{self, Behaviour, FRIEND_SCORE, STRANGER_SCORE},
     codec::Asked,
@@ -106,6 +106,7 @@ pub(super) struct Driver {
     orders: mpsc::Receiver<Command>,
     shared: Shared,
     subscribers: Option<Subscribers>,
+    broker: Option<Broker>,
     admission: Admission,
     dialing: Dialing,
     peers: HashMap<PodId, Peer>,
@@ -160,6 +161,7 @@ impl Driver {
             orders,
             shared,
             subscribers: None,
+            broker: None,
             admission: Admission::new(own),
             dialing: Dialing::new(BackOff {
                 first: options.redial,
@@ -236,6 +238,7 @@ impl Driver {
                     self.tell_peer_changed(pod);
                 }
             }
+            Command::Broker(broker) => self.broker = Some(broker),
             Command::SetFriends { friends, done } => {
                 self.on_set_friends(friends);
                 done.send(()).ok();

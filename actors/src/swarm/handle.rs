@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Admitted, BanReason, Friend, PeerInfo, Refusal, RequestError, Subscribers, SwarmError, SwarmMetrics,
-    SwarmOptions, Topic, Way,
+    Admitted, BanReason, Broker, Friend, PeerInfo, Refusal, RequestError, Subscribers, SwarmError,
+    SwarmMetrics, SwarmOptions, Topic, Way,
     driver::{Driver, Shared},
     validate,
 };
@@ -31,6 +31,7 @@ const PAGE_PART: usize = 256;
 #[derive(Debug)]
 pub(super) enum Command {
     Subscribe(Subscribers),
+    Broker(Broker),
     SetFriends {
         friends: Vec<Friend>,
         done: oneshot::Sender<()>,
@@ -114,6 +115,12 @@ impl Swarm {
     /// [`PeerChanged`]: super::PeerChanged
     pub async fn subscribe(&self, subscribers: Subscribers) {
         self.order(Command::Subscribe(subscribers)).await;
+    }
+
+    /// Says who relays between viewers, instead of whoever did before. Until somebody does, hints are handed on unread and
+    /// relays refused.
+    pub async fn broker(&self, broker: Broker) {
+        self.order(Command::Broker(broker)).await;
     }
 
     /// Multiaddrs where this pod can be reached, each with its `/p2p/<id>`: those announced, and those it listens on.

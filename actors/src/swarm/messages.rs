@@ -64,6 +64,16 @@ pub struct Subscribers {
     pub peers: Recipient<PeerChanged>,
 }
 
+/// Who hears which torrents friends have viewers of, and hands offers and answers between viewers. Named with `Swarm::broker`, and again by
+/// one that takes the place of another.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Hears hints, of friends alone.
+    pub hints: Recipient<EnvelopeArrived>,
+    /// Answers requests to relay, of friends alone.
+    pub relays: Recipient<RequestArrived>,
+}
+
 /// A pod whose records we accept and which we stay connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Friend {

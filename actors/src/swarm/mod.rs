@@ -48,8 +48,8 @@ pub use self::{
     door::{Refusal, introduce, validate},
     handle::Swarm,
     messages::{
-        ANSWER_TIME, BanReason, EnvelopeArrived, Friend, PeerChanged, PeerInfo, RequestArrived, RequestError,
-        Subscribers, Topic, Way,
+        ANSWER_TIME, BanReason, Broker, EnvelopeArrived, Friend, PeerChanged, PeerInfo, RequestArrived,
+        RequestError, Subscribers, Topic, Way,
     },
     metrics::SwarmMetrics,
 };

@@ -1,13 +1,21 @@
 //! The shell of the tracker: hands texts and time to the state, and what the state wants sent to the outboxes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
+use seedpod_protocol::ids::PodId;
+use seedpod_protocol::keys::PodKey;
+use seedpod_protocol::records::{Record, SwarmHint};
+use seedpod_protocol::requests::{self, Request, Response};
 use seedpod_protocol::tracker::ClientMessage;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::admission::{Admission, AdmissionChange};
 use super::messages::{
@@ -15,16 +23,23 @@ use super::messages::{
     TooMany, Withdraw,
 };
 use super::metrics::TrackerMetrics;
+use super::relay::{HintOutcome, RelayRefusal, RelayTotals};
 use super::state::{Effect, Tracker, TrackerConfig};
 use super::stats::{Stats, Totals};
 use crate::catalog::CatalogActor;
-use crate::catalog::messages::{Changed, Replay, Subscribe};
+use crate::catalog::messages::{Change, Changed, Replay, Subscribe};
+use crate::clock;
 use crate::supervise::Lifeline;
+use crate::swarm::{Broker, EnvelopeArrived, RequestArrived, Swarm, Topic};
 
 /// How many messages wait for the tracker before senders wait themselves.
 const MAILBOX_CAPACITY: usize = 1024;
 /// How often the state looks for what is over.
 const TICK: Duration = Duration::from_secs(10);
+/// How often it is considered whether friends are to be told something.
+const SAY: Duration = Duration::from_secs(1);
+/// Requests to friends under way; what is more is left out, and viewers offer again.
+const ASKING_MAX: usize = 128;
 
 /// The tracker. All sockets end when it stops, for it drops their outboxes.
 pub struct TrackerActor {
@@ -33,8 +48,36 @@ pub struct TrackerActor {
     rng: StdRng,
     metrics: TrackerMetrics,
     reported: Totals,
+    reported_relay: RelayTotals,
     admission: Admission,
+    abroad: Option<Abroad>,
     _lifeline: Option<Lifeline>,
+}
+
+/// What it takes to speak with the trackers of friends.
+struct Abroad {
+    swarm: Swarm,
+    key: Arc<PodKey>,
+    /// Requests under way.
+    asking: usize,
+}
+
+impl Abroad {
+    /// A hint, signed. It is a word, not a record: its stamp means nothing.
+    async fn say(swarm: Swarm, key: Arc<PodKey>, hint: SwarmHint) {
+        let stamp = Stamp {
+            epoch: Epoch {
+                counter: 0,
+                tag: [0; 8],
+            },
+            seq: 0,
+        };
+        let signed = Draft::live(&key.id(), Record::Hint(hint)).and_then(|draft| draft.sign(&key, stamp));
+        match signed {
+            Ok(hint) => swarm.gossip(Topic::Swarm, hint).await,
+            Err(error) => warn!(%error, "friends are not told which torrents have viewers here"),
+        }
+    }
 }
 
 impl TrackerActor {
@@ -47,8 +90,24 @@ impl TrackerActor {
             rng: StdRng::from_os_rng(),
             metrics,
             reported: Totals::default(),
+            reported_relay: RelayTotals::default(),
             admission: Admission::default(),
+            abroad: None,
             _lifeline: None,
+        }
+    }
+
+    /// The same tracker, which speaks with those of friends. `key` signs hints, and nothing else.
+    #[must_use]
+    pub fn among_friends(self, swarm: Swarm, key: Arc<PodKey>) -> Self {
+        let abroad = Abroad {
+            swarm,
+            key,
+            asking: 0,
+        };
+        Self {
+            abroad: Some(abroad),
+            ..self
         }
     }
 
@@ -71,9 +130,10 @@ impl TrackerActor {
         }
     }
 
-    fn run(&mut self, effects: Vec<Effect>) {
+    fn run(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
+                Effect::Ask { friend, request } => self.ask(friend, request, ctx),
                 Effect::Close { socket } => drop(self.outboxes.remove(&socket)),
                 Effect::Send { socket, message } => {
                     let Some(outbox) = self.outboxes.get(&socket) else {
@@ -94,8 +154,48 @@ impl TrackerActor {
         self.report();
     }
 
+    /// Asks a friend to relay something. Without an answer nothing happens: viewers wait for each other for a while only.
+    fn ask(&mut self, friend: PodId, request: Request, ctx: &mut Context<Self>) {
+        let Some(abroad) = self.abroad.as_mut().filter(|abroad| abroad.asking < ASKING_MAX) else {
+            self.metrics.left_out();
+            return;
+        };
+        abroad.asking += 1;
+        let swarm = abroad.swarm.clone();
+        let torrent = match &request {
+            Request::RelayOffer(offer) => Some(offer.info_hash),
+            _ => None,
+        };
+        let asking = async move { swarm.request(friend, &[], request).await };
+        ctx.spawn(asking.into_actor(self).map(move |answer, actor, _| {
+            if let Some(abroad) = &mut actor.abroad {
+                abroad.asking -= 1;
+            }
+            match (answer, torrent) {
+                (Ok(Response::Refused { reason, .. }), Some(torrent)) => {
+                    actor.state.relay_failed(friend, &torrent, reason);
+                }
+                (Err(error), _) => debug!(friend = %friend.short(), %error, "nothing relayed"),
+                _ => {}
+            }
+        }));
+    }
+
+    /// Tells friends which torrents have viewers here, if it is time.
+    fn say(&mut self, ctx: &mut Context<Self>) {
+        let Some(abroad) = &self.abroad else { return };
+        let Some(hint) = self.state.hint(now(), clock::now(), &mut self.rng) else {
+            return;
+        };
+        let (swarm, key) = (abroad.swarm.clone(), Arc::clone(&abroad.key));
+        ctx.spawn(Abroad::say(swarm, key, hint).into_actor(self));
+        self.report();
+    }
+
     fn report(&mut self) {
-        self.metrics.report(&mut self.reported, &self.state.stats());
+        let stats = self.state.stats();
+        self.metrics.report(&mut self.reported, &stats);
+        self.metrics.report_relay(&mut self.reported_relay, &stats.relay);
     }
 }
 
@@ -104,10 +204,19 @@ impl Actor for TrackerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
-        ctx.run_interval(TICK, |actor, _| {
+        ctx.run_interval(TICK, |actor, ctx| {
             let effects = actor.state.tick(now());
-            actor.run(effects);
+            actor.run(effects, ctx);
         });
+        if let Some(abroad) = &self.abroad {
+            let broker = Broker {
+                hints: ctx.address().recipient(),
+                relays: ctx.address().recipient(),
+            };
+            let swarm = abroad.swarm.clone();
+            ctx.spawn(async move { swarm.broker(broker).await }.into_actor(self));
+            ctx.run_interval(SAY, Self::say);
+        }
     }
 }
 
@@ -127,10 +236,10 @@ impl Handler<Connect> for TrackerActor {
 impl Handler<Incoming> for TrackerActor {
     type Result = ();
 
-    fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
+    fn handle(&mut self, incoming: Incoming, ctx: &mut Self::Context) {
         let message = ClientMessage::parse(&incoming.text);
         let effects = self.state.receive(incoming.socket, message, now(), &mut self.rng);
-        self.run(effects);
+        self.run(effects, ctx);
     }
 }
 
@@ -149,11 +258,63 @@ impl Handler<Changed> for TrackerActor {
 
     fn handle(&mut self, changed: Changed, _: &mut Self::Context) {
         for change in changed.changes.iter() {
+            if let Change::AuthorGone(author) | Change::AuthorHidden(author) = change {
+                self.state.forget_friend(author);
+            }
             let AdmissionChange { admit, withdraw } = self.admission.follow(change);
             self.state.admit(admit);
             self.state.withdraw(withdraw);
         }
         self.report();
+    }
+}
+
+impl Handler<EnvelopeArrived> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, arrived: EnvelopeArrived, ctx: &mut Self::Context) {
+        let author = arrived.envelope.header().author;
+        // Statements of another kind are of a later version, and say nothing here.
+        let Record::Hint(hint) = arrived.envelope.payload() else {
+            return;
+        };
+        let (outcome, effects) = self.state.hinted(author, hint, now(), clock::now());
+        // Whoever waits for the word may be gone.
+        let _ = arrived.news.send(outcome == HintOutcome::Taken);
+        self.run(effects, ctx);
+    }
+}
+
+impl Handler<RequestArrived> for TrackerActor {
+    type Result = ();
+
+    fn handle(&mut self, arrived: RequestArrived, ctx: &mut Self::Context) {
+        let RequestArrived { from, request, reply } = arrived;
+        let relayed = match request {
+            Request::RelayOffer(offer) => self.state.offered(from, &offer, now(), &mut self.rng),
+            Request::RelayAnswer(answer) => self.state.answered(from, &answer, now()),
+            // The swarm sends nothing else here.
+            _ => return,
+        };
+        let response = match relayed {
+            Ok(effects) => {
+                self.run(effects, ctx);
+                Response::Relayed
+            }
+            Err(refusal) => {
+                self.report();
+                let reason = match refusal {
+                    RelayRefusal::Nobody | RelayRefusal::NoSuchOffer => requests::Refusal::Nobody,
+                    RelayRefusal::Twice => requests::Refusal::Malformed,
+                    RelayRefusal::ViewersBusy | RelayRefusal::FriendTooMany | RelayRefusal::TooMany => {
+                        requests::Refusal::Busy
+                    }
+                };
+                Response::refused(reason, refusal.text())
+            }
+        };
+        // The asker may be gone.
+        let _ = reply.send(response);
     }
 }
 

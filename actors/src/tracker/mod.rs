@@ -13,6 +13,8 @@
 //!   offer lives. Nobody can be sent answers, or offers, they did not take part in.
 //! - Everything is capped ([`state::TrackerConfig`]): sockets, sockets of one address, torrents of a socket, peers of a torrent,
 //!   unanswered offers of a peer. A socket which does not read what it is sent is dropped.
+//! - Viewers of different pods find each other: trackers of friends tell each other of which torrents they have viewers, and hand on offers
+//!   and answers by the same rules as between sockets (`relay.rs`, [`state::across`]).
 
 pub mod actor;
 pub mod messages;
@@ -21,10 +23,12 @@ pub mod state;
 pub mod stats;
 
 mod admission;
+mod relay;
 mod swarm;
 #[cfg(test)]
 mod tests;
 
 pub use actor::TrackerActor;
 pub use metrics::TrackerMetrics;
+pub use relay::{HintOutcome, RelayLimits, RelayRefusal, RelayStats, RelayTotals};
 pub use state::TrackerConfig;

@@ -5,14 +5,19 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use seedpod_protocol::ids::InfoHash;
+use seedpod_protocol::ids::{InfoHash, PodId};
+use seedpod_protocol::requests::Request;
 use seedpod_protocol::tracker::{
     Action, Announce, Answer, ClientMessage, Event, Offer, ParseError, PeerId, Scrape, ServerMessage,
 };
 
 use super::messages::{SocketId, SwarmSize, TooMany};
+use super::relay::{Ask, Maker, Relay, RelayLimits};
 use super::stats::{Refusal, Stats, Totals};
 use super::swarm::{Offered, Peer, Swarm};
+
+/// Of so many offers of one announce, one is for friends.
+const OFFERS_TO_SHARE: usize = 3;
 
 /// What the tracker serves, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct TrackerConfig {
     pub max_peers_per_torrent: usize,
     /// Most unanswered offers of one peer. Further ones are not relayed, which also limits how fast a peer can offer.
     pub max_waiting_offers: usize,
+    /// How much friends and viewers may use of the relay between pods.
+    pub relay: RelayLimits,
 }
 
 impl Default for TrackerConfig {
@@ -49,6 +56,7 @@ impl Default for TrackerConfig {
             max_torrents_per_socket: 100,
             max_peers_per_torrent: 5_000,
             max_waiting_offers: 64,
+            relay: RelayLimits::default(),
         }
     }
 }
@@ -68,6 +76,19 @@ pub enum Effect {
         /// Which.
         socket: SocketId,
     },
+    /// Ask a friend to relay something; see [`Tracker::relay_failed`].
+    Ask {
+        /// Whom.
+        friend: PodId,
+        /// What.
+        request: Request,
+    },
+}
+
+impl From<Ask> for Effect {
+    fn from(Ask { friend, request }: Ask) -> Self {
+        Self::Ask { friend, request }
+    }
 }
 
 #[derive(Debug)]
@@ -89,6 +110,7 @@ pub struct Tracker {
     next_socket: u64,
     peers: usize,
     totals: Totals,
+    relay: Relay,
 }
 
 impl Tracker {
@@ -96,6 +118,7 @@ impl Tracker {
     #[must_use]
     pub fn new(config: TrackerConfig) -> Self {
         Self {
+            relay: Relay::new(config.relay.clone()),
             config,
             sockets: HashMap::new(),
             sockets_by_address: HashMap::new(),
@@ -175,6 +198,7 @@ impl Tracker {
     pub fn withdraw(&mut self, info_hashes: impl IntoIterator<Item = InfoHash>) {
         for info_hash in info_hashes {
             self.admitted.remove(&info_hash);
+            self.relay.withdraw(&info_hash);
             let Some(swarm) = self.swarms.remove(&info_hash) else {
                 continue;
             };
@@ -233,6 +257,7 @@ impl Tracker {
 
     /// Forgets peers, offers and sockets whose time is over. To be called every some seconds.
     pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        self.relay.tick(now);
         let lifetime = self.config.peer_lifetime;
         let is_over = |since: Instant| now.saturating_duration_since(since) >= lifetime;
         let mut silent: Vec<SocketId> = self
@@ -285,6 +310,7 @@ impl Tracker {
             peers: self.peers,
             swarms: self.swarms.len(),
             totals: self.totals,
+            relay: self.relay.stats(),
         }
     }
 
@@ -434,9 +460,19 @@ impl Tracker {
         self.totals.offers_held_back += offers.len().saturating_sub(room) as u64;
         offers.truncate(room);
 
-        let drawn = swarm.draw(peer_id, offers.len(), rng);
+        let seeder = swarm.is_seeder(peer_id);
+        // One of several goes abroad if there is somebody, so that the viewers of two pods do not remain two swarms.
+        let abroad = usize::from(offers.len() >= OFFERS_TO_SHARE && self.relay.knows(&info_hash, seeder));
+        let drawn = swarm.draw(peer_id, offers.len() - abroad, rng);
         let peer = swarm.get_mut(peer_id).expect("it was there before the draw");
+        let maker = Maker {
+            info_hash,
+            peer_id,
+            socket: peer.socket,
+            seeder,
+        };
         let expires = now + self.config.offer_lifetime;
+        let rest = offers.split_off(drawn.len());
         for (Offer { offer, offer_id }, (_, socket)) in offers.into_iter().zip(drawn) {
             peer.offered.push_back(Offered {
                 id: offer_id,
@@ -452,31 +488,36 @@ impl Tracker {
             effects.push(Effect::Send { socket, message });
             self.totals.offers_relayed += 1;
         }
+        if !rest.is_empty() {
+            let asks = self.relay.offer(&maker, rest, now, rng);
+            effects.extend(asks.into_iter().map(Effect::from));
+        }
     }
 
     fn answer(&mut self, from: SocketId, answer: Answer, now: Instant) -> Result<Vec<Effect>, Refusal> {
-        let Answer {
-            info_hash,
-            peer_id,
-            to_peer_id,
-            offer_id,
-            answer,
-        } = answer;
         let speaks_as = self
             .sockets
             .get(&from)
-            .and_then(|socket| socket.peers.get(&info_hash));
-        if speaks_as != Some(&peer_id) {
+            .and_then(|socket| socket.peers.get(&answer.info_hash));
+        if speaks_as != Some(&answer.peer_id) {
             return Err(Refusal::NotTakingPart);
         }
         let maker = self
             .swarms
-            .get_mut(&info_hash)
-            .and_then(|swarm| swarm.get_mut(to_peer_id));
-        let maker = maker.ok_or(Refusal::NoSuchOffer)?;
-        maker
-            .take_offer(offer_id, from, now)
-            .ok_or(Refusal::NoSuchOffer)?;
+            .get_mut(&answer.info_hash)
+            .and_then(|swarm| swarm.get_mut(answer.to_peer_id))
+            .and_then(|maker| maker.take_offer(answer.offer_id, from, now).map(|_| maker.socket));
+        let Some(socket) = maker else {
+            let ask = self.relay.answer(from, &answer, now);
+            return ask.map(|ask| vec![ask.into()]).ok_or(Refusal::NoSuchOffer);
+        };
+        let Answer {
+            info_hash,
+            peer_id,
+            offer_id,
+            answer,
+            ..
+        } = answer;
         self.totals.answers_relayed += 1;
         let message = ServerMessage::Answer {
             info_hash,
@@ -484,10 +525,7 @@ impl Tracker {
             offer_id,
             answer,
         };
-        Ok(vec![Effect::Send {
-            socket: maker.socket,
-            message,
-        }])
+        Ok(vec![Effect::Send { socket, message }])
     }
 
     fn scrape(&mut self, socket: SocketId, scrape: Scrape) -> Effect {
@@ -518,6 +556,7 @@ impl Tracker {
     /// Panics unless sockets, swarms and counts agree and all limits are kept.
     #[cfg(test)]
     pub(super) fn check(&self) {
+        self.relay.check();
         assert!(self.sockets.len() <= self.config.max_sockets);
         let mut by_address = HashMap::new();
         for (id, socket) in &self.sockets {
@@ -575,5 +614,6 @@ fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
+mod across;
 #[cfg(test)]
 mod tests;

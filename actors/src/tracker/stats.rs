@@ -1,5 +1,7 @@
 //! What the tracker counts, and the reasons for which it refuses.
 
+use super::relay::RelayStats;
+
 /// Why something was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -94,4 +96,6 @@ pub struct Stats {
     pub swarms: usize,
     /// Counters since the start.
     pub totals: Totals,
+    /// What goes on between pods.
+    pub relay: RelayStats,
 }

@@ -140,11 +140,18 @@ impl Swarm {
 
     /// Draws at most `most` peers for the offers of `id`: others only, for a seeder leechers only, all equally likely.
     pub(super) fn draw(&self, id: PeerId, most: usize, rng: &mut impl Rng) -> Vec<(PeerId, SocketId)> {
-        let range = if self.is_seeder(id) {
-            self.leechers
-        } else {
-            self.peers.len()
-        };
+        self.draw_for(id, self.is_seeder(id), most, rng)
+    }
+
+    /// The same for somebody who need not be in the swarm.
+    pub(super) fn draw_for(
+        &self,
+        id: PeerId,
+        seeder: bool,
+        most: usize,
+        rng: &mut impl Rng,
+    ) -> Vec<(PeerId, SocketId)> {
+        let range = if seeder { self.leechers } else { self.peers.len() };
         // One more than needed, for the asker itself may be among them.
         let drawn = rand::seq::index::sample(rng, range, range.min(most.saturating_add(1)));
         let others = drawn

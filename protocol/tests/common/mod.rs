@@ -6,9 +6,11 @@ use seedpod_protocol::{
     ids::{ChannelId, CommentId, ContentHash, InfoHash, PodId, Timestamp, VideoId},
     keys::PodKey,
     records::{
-        Card, Channel, Comment, Contribution, Counter, Friendship, Hide, Mirror, Picture, Privacy, Profile,
-        Record, Reply, Report, Tally, Video, VideoFile,
+        Card, Channel, Comment, Contribution, Counter, Friendship, Hide, HintedSwarm, Mirror, Picture,
+        Privacy, Profile, Record, Reply, Report, SwarmHint, Tally, Video, VideoFile,
     },
+    relay::{RelayedAnswer, RelayedOffer, Session},
+    tracker::{OfferId, PeerId},
 };
 
 /// The pod most tests speak for.
@@ -197,6 +199,40 @@ pub fn mirror() -> Mirror {
         origin: bob().id(),
         info_hashes: vec![InfoHash::from_bytes([5; 20]), InfoHash::from_bytes([6; 20])],
     }
+}
+
+pub fn hint() -> SwarmHint {
+    let swarm = |hash, leechers, seeders| HintedSwarm {
+        info_hash: InfoHash::from_bytes([hash; 20]),
+        leechers,
+        seeders,
+    };
+    SwarmHint {
+        at: Timestamp::from_millis(1_790_000_000_000),
+        ttl: 90,
+        swarms: vec![swarm(5, 4, 1), swarm(6, 0, 256)],
+    }
+}
+
+/// An offer of a viewer, and the answer to it.
+pub fn relayed() -> (RelayedOffer, RelayedAnswer) {
+    let session = |text: &str| Session::try_from(text.to_owned()).expect("an object");
+    let (info_hash, offer_id) = (InfoHash::from_bytes([5; 20]), OfferId::from_bytes([8; 20]));
+    let offer = RelayedOffer {
+        info_hash,
+        peer_id: PeerId::from_bytes([6; 20]),
+        offer_id,
+        seeder: false,
+        offer: session(r#"{"type":"offer","sdp":"v=0\r\n"}"#),
+    };
+    let answer = RelayedAnswer {
+        info_hash,
+        peer_id: PeerId::from_bytes([7; 20]),
+        to_peer_id: offer.peer_id,
+        offer_id,
+        answer: session(r#"{"type":"answer","sdp":"v=0\r\n"}"#),
+    };
+    (offer, answer)
 }
 
 /// One payload of every kind that catalogs hold from the first version on.

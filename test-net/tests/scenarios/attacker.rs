@@ -53,8 +53,8 @@ enum Order {
     Dial,
     HangUp,
     Ask(Vec<u8>, oneshot::Sender<anyhow::Result<Vec<u8>>>),
-    /// Answers whether it went out.
-    Publish(Vec<u8>, oneshot::Sender<bool>),
+    /// On this topic. Answers whether it went out.
+    Publish(&'static str, Vec<u8>, oneshot::Sender<bool>),
 }
 
 impl Attacker {
@@ -139,8 +139,13 @@ impl Attacker {
 
     /// Gossips any bytes as soon as the pod listens; answers whether they went out, which those said before do not.
     pub(crate) async fn gossip(&self, bytes: Vec<u8>) -> anyhow::Result<bool> {
+        self.gossip_on(topics::CATALOG, bytes).await
+    }
+
+    /// The same on any topic.
+    pub(crate) async fn gossip_on(&self, topic: &'static str, bytes: Vec<u8>) -> anyhow::Result<bool> {
         let (done, sent) = oneshot::channel();
-        self.orders.send(Order::Publish(bytes, done)).ok();
+        self.orders.send(Order::Publish(topic, bytes, done)).ok();
         timeout(DEADLINE, sent)
             .await
             .context("nobody takes its gossip")?
@@ -236,6 +241,7 @@ fn swarm(key: &PodKey) -> anyhow::Result<Swarm<Behaviour>> {
     let signed = MessageAuthenticity::Signed(keypair.clone());
     let mut gossip = gossipsub::Behaviour::new(signed, config).map_err(|error| anyhow!(error))?;
     gossip.subscribe(&IdentTopic::new(topics::CATALOG))?;
+    gossip.subscribe(&IdentTopic::new(topics::SWARM))?;
     let protocol = StreamProtocol::new(topics::REQUESTS);
     let requests = request_response::Behaviour::with_codec(
         RawCodec,
@@ -262,7 +268,7 @@ struct Driver {
     connected: watch::Sender<bool>,
     page: Arc<Mutex<Vec<Vec<u8>>>>,
     asking: HashMap<OutboundRequestId, oneshot::Sender<anyhow::Result<Vec<u8>>>>,
-    unsent: Vec<(Vec<u8>, oneshot::Sender<bool>)>,
+    unsent: Vec<(&'static str, Vec<u8>, oneshot::Sender<bool>)>,
 }
 
 impl Driver {
@@ -275,8 +281,8 @@ impl Driver {
                     self.obey(order);
                 }
                 _ = retry.tick(), if !self.unsent.is_empty() => {
-                    for (bytes, done) in std::mem::take(&mut self.unsent) {
-                        self.publish(bytes, done);
+                    for (topic, bytes, done) in std::mem::take(&mut self.unsent) {
+                        self.publish(topic, bytes, done);
                     }
                 }
                 event = self.swarm.select_next_some() => self.on_event(event),
@@ -305,15 +311,15 @@ impl Driver {
                 let requests = &mut self.swarm.behaviour_mut().requests;
                 self.asking.insert(requests.send_request(&victim, request), reply);
             }
-            Order::Publish(bytes, done) => self.publish(bytes, done),
+            Order::Publish(topic, bytes, done) => self.publish(topic, bytes, done),
         }
     }
 
-    fn publish(&mut self, bytes: Vec<u8>, done: oneshot::Sender<bool>) {
-        let topic = IdentTopic::new(topics::CATALOG);
-        match self.swarm.behaviour_mut().gossip.publish(topic, bytes.clone()) {
+    fn publish(&mut self, topic: &'static str, bytes: Vec<u8>, done: oneshot::Sender<bool>) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        match gossip.publish(IdentTopic::new(topic), bytes.clone()) {
             Err(PublishError::NoPeersSubscribedToTopic) if !done.is_closed() => {
-                self.unsent.push((bytes, done));
+                self.unsent.push((topic, bytes, done));
             }
             published => {
                 done.send(published.is_ok()).ok();

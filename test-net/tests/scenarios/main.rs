@@ -20,6 +20,7 @@ mod ledger;
 mod networks;
 mod power_cut;
 mod ranges;
+mod relay;
 mod replay;
 mod restart;
 mod shutdown;

@@ -208,8 +208,12 @@ impl Driver {
             }
             Ok(envelope) => {
                 let (news, judged) = oneshot::channel();
-                let arrived = EnvelopeArrived { from, envelope, news };
-                let told = self.subscribers.as_ref().map(|to| to.envelopes.try_send(arrived));
+                let hears = if envelope.header().kind.is_record() {
+                    self.subscribers.as_ref().map(|to| &to.envelopes)
+                } else {
+                    self.broker.as_ref().map(|broker| &broker.hints)
+                };
+                let told = hears.map(|hears| hears.try_send(EnvelopeArrived { from, envelope, news }));
                 if let Some(Ok(())) = told {
                     let judging = judged.map(move |news| Judged {
                         id,
@@ -328,13 +332,24 @@ impl Driver {
                 self.admission.answered(&from);
                 (requests::Refusal::Malformed, error, "unknown")
             }
+            Asked::Known(request) if request.is_relay() && !self.admission.admitted().is_friend(&from) => {
+                self.admission.answered(&from);
+                (
+                    requests::Refusal::NotAFriend,
+                    "we are not friends".to_owned(),
+                    "stranger",
+                )
+            }
             Asked::Known(request) => {
                 let (reply, response) = oneshot::channel();
-                let told = self
-                    .subscribers
-                    .as_ref()
-                    .map(|to| to.requests.try_send(RequestArrived { from, request, reply }));
-                if let Some(Ok(())) = told {
+                let answers = if request.is_relay() {
+                    self.broker.as_ref().map(|broker| &broker.relays)
+                } else {
+                    self.subscribers.as_ref().map(|to| &to.requests)
+                };
+                let told =
+                    answers.map(|answers| answers.try_send(RequestArrived { from, request, reply }).is_ok());
+                if told == Some(true) {
                     let answer = tokio::time::timeout(ANSWER_TIME, response);
                     let waiting = answer.map(move |response| Answer {
                         pod: from,

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     super::{
-        ANSWER_TIME, Admitted, BanReason, EnvelopeArrived, Friend, PeerChanged, PeerInfo, Refusal,
+        ANSWER_TIME, Admitted, BanReason, Broker, EnvelopeArrived, Friend, PeerChanged, PeerInfo, Refusal,
         RequestArrived, RequestError, Subscribers, SwarmError, SwarmMetrics, SwarmOptions, Topic, Way,
         admission::Admission,
         behaviour,
@@ -73,6 +73,7 @@ pub(super) struct MemoryDriver {
     /// Kept open: handles read it.
     _addresses: watch::Sender<Vec<String>>,
     subscribers: Option<Subscribers>,
+    broker: Option<Broker>,
     admission: Admission,
     dialing: Dialing,
     peers: HashMap<PodId, Peer>,
@@ -109,6 +110,7 @@ impl MemoryDriver {
             admitted: shared.admitted,
             _addresses: shared.addresses,
             subscribers: None,
+            broker: None,
             admission: Admission::new(own),
             dialing: Dialing::new(BackOff {
                 first: options.redial,
@@ -145,6 +147,7 @@ impl MemoryDriver {
     fn on_command(&mut self, command: Command) -> ControlFlow<()> {
         match command {
             Command::Subscribe(subscribers) => self.subscribers = Some(subscribers),
+            Command::Broker(broker) => self.broker = Some(broker),
             Command::SetFriends { friends, done } => {
                 self.set_friends(friends);
                 done.send(()).ok();
@@ -370,8 +373,12 @@ impl MemoryDriver {
             Ok(envelope) if envelope.header().author == self.own => self.metrics.gossip("ignore", "own"),
             Ok(envelope) => {
                 let (news, judged) = oneshot::channel();
-                let arrived = EnvelopeArrived { from, envelope, news };
-                let told = self.subscribers.as_ref().map(|to| to.envelopes.try_send(arrived));
+                let hears = if envelope.header().kind.is_record() {
+                    self.subscribers.as_ref().map(|to| &to.envelopes)
+                } else {
+                    self.broker.as_ref().map(|broker| &broker.hints)
+                };
+                let told = hears.map(|hears| hears.try_send(EnvelopeArrived { from, envelope, news }));
                 let heard = Judged {
                     from,
                     topic,
@@ -432,11 +439,20 @@ impl MemoryDriver {
             (requests::Refusal::Busy, "too many requests".to_owned())
         } else {
             match request {
+                Ok(request) if request.is_relay() && !self.admission.admitted().is_friend(&from) => {
+                    self.admission.answered(&from);
+                    (requests::Refusal::NotAFriend, "we are not friends".to_owned())
+                }
                 Ok(request) => {
                     let (reply, response) = oneshot::channel();
-                    let arrived = RequestArrived { from, request, reply };
-                    let told = self.subscribers.as_ref().map(|to| to.requests.try_send(arrived));
-                    if let Some(Ok(())) = told {
+                    let answers = if request.is_relay() {
+                        self.broker.as_ref().map(|broker| &broker.relays)
+                    } else {
+                        self.subscribers.as_ref().map(|to| &to.requests)
+                    };
+                    let told = answers
+                        .map(|answers| answers.try_send(RequestArrived { from, request, reply }).is_ok());
+                    if told == Some(true) {
                         let answer =
                             tokio::time::timeout(ANSWER_TIME, response).map(move |response| Answer {
                                 pod: from,

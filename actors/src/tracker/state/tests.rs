@@ -180,6 +180,7 @@ impl From<Effect> for Told {
     fn from(effect: Effect) -> Self {
         let (to, message) = match effect {
             Effect::Close { socket } => return Self::Closed(socket),
+            Effect::Ask { friend, .. } => panic!("{friend} is no friend here"),
             Effect::Send { socket, message } => (socket, message),
         };
         match message {
