@@ -2,6 +2,7 @@
 // page can be seen. Browsers open six connections to a pod, so tabs that nobody looks at hold none.
 
 import { asNumber, asObject, asText } from './read.ts';
+import { ARRIVE } from './soft-navigation.ts';
 
 export type Hint =
   /** Something was missed, or much changed: look again at whatever is shown. */
@@ -17,6 +18,12 @@ export function parseHint(kind: string, data: string): Hint | undefined {
   if (kind === 'video') return { kind, id: fields.id === null ? undefined : asText(fields.id, 'id'), change: asText(fields.change, 'change'), isLocal: fields.isLocal === true };
   if (kind === 'swarm') return { kind, id: asText(fields.id, 'id'), count: asNumber(fields.seeders, 'seeders') + asNumber(fields.leechers, 'leechers') };
   return undefined;
+}
+
+/** Whether a page was written before the hint that was heard last: it may lack what that one told. Both are `run-number`. */
+export function isOlder(page: string, heard: string): boolean {
+  const [[run, number], [runHeard, numberHeard]] = [page.split('-'), heard.split('-')];
+  return run !== runHeard ? true : Number(number) < Number(numberHeard);
 }
 
 export type Listener = (hint: Hint) => void;
@@ -44,6 +51,7 @@ export class PodEvents {
   constructor(open: (url: string) => Source = (url) => new EventSource(url)) {
     this.#open = open;
     document.addEventListener('visibilitychange', () => this.#settle());
+    document.addEventListener(ARRIVE, () => this.#arrived());
     window.addEventListener('pagehide', () => this.#close());
     window.addEventListener('pageshow', () => this.#settle());
   }
@@ -74,9 +82,9 @@ export class PodEvents {
   }
 
   #connect(): void {
-    const since = this.#since ?? document.querySelector<HTMLElement>('main')?.dataset.moment;
+    const since = this.#since ?? momentOfPage();
     const joint = this.#url.includes('?') ? '&' : '?';
-    const source = this.#open(since === undefined || since === '' ? this.#url : `${this.#url}${joint}since=${encodeURIComponent(since)}`);
+    const source = this.#open(since === undefined ? this.#url : `${this.#url}${joint}since=${encodeURIComponent(since)}`);
     this.#source = source;
     for (const kind of ['here', ...KINDS]) source.addEventListener(kind, (event) => this.#heard(kind, event as MessageEvent<string>));
     source.addEventListener('error', () => {
@@ -89,6 +97,12 @@ export class PodEvents {
         this.#settle();
       }, AGAIN);
     });
+  }
+
+  /** A page that was on its way while a hint came knows nothing of it, and its parts did not listen yet. */
+  #arrived(): void {
+    const page = momentOfPage();
+    if (page !== undefined && this.#since !== undefined && isOlder(page, this.#since)) this.#tell({ kind: 'look' });
   }
 
   #heard(kind: string, event: MessageEvent<string>): void {
@@ -112,6 +126,12 @@ export class PodEvents {
     this.#source = undefined;
     this.#url = '';
   }
+}
+
+/** When the page was written, as the pod counts. */
+function momentOfPage(): string | undefined {
+  const moment = document.querySelector<HTMLElement>('main')?.dataset.moment;
+  return moment === '' ? undefined : moment;
 }
 
 /** The stream of this page. */

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { LivePart } from '../src/live-part.ts';
 import { NewVideos, countNew } from '../src/new-videos.ts';
-import { type Hint, PodEvents, type Source, parseHint } from '../src/pod-events.ts';
+import { type Hint, PodEvents, type Source, isOlder, parseHint } from '../src/pod-events.ts';
+import { ARRIVE } from '../src/soft-navigation.ts';
 import { FakePodApi } from './fake-api.ts';
 
 beforeEach(() => {
@@ -87,6 +88,39 @@ test('a stream that is refused is tried again, and pages look by themselves', as
   expect([sources.length, heard.length]).toEqual([1, 0]);
   await vi.advanceTimersByTimeAsync(2_000);
   expect([sources.length, heard]).toEqual([2, [{ kind: 'look' }]]);
+});
+
+test('a page that was on its way while a hint came is looked at again', async () => {
+  const { events, sources } = stream();
+  const arrive = (moment: string) => {
+    const main = document.createElement('main');
+    main.dataset.moment = moment;
+    document.body.replaceChildren(main);
+    const heard: Hint[] = [];
+    const stop = events.listen((hint) => heard.push(hint));
+    document.dispatchEvent(new Event(ARRIVE));
+    return { heard, stop };
+  };
+  const first = arrive('1f-1');
+  await settled();
+  sources[0]?.say('here', '{}', '1f-1');
+  sources[0]?.say('friends', '{}', '1f-2');
+  expect(first.heard).toEqual([{ kind: 'friends' }]);
+  first.stop();
+  const late = arrive('1f-1');
+  expect(late.heard).toEqual([{ kind: 'look' }]);
+  late.stop();
+  // One as new as the last hint lacks nothing, nor does a newer one: the hints it is ahead of are on their way.
+  for (const moment of ['1f-2', '1f-10']) {
+    const { heard, stop } = arrive(moment);
+    expect(heard).toEqual([]);
+    stop();
+  }
+  expect(sources.length).toBe(1);
+});
+
+test('moments of one run are numbers, and one of another run tells nothing', () => {
+  expect([isOlder('1f-9', '1f-10'), isOlder('1f-10', '1f-9'), isOlder('1f-9', '1f-9'), isOlder('20-9', '1f-2')]).toEqual([true, false, false, true]);
 });
 
 test('a part is written anew when what it shows has changed, and not while somebody confirms something', async () => {
