@@ -118,28 +118,47 @@ export interface Shared {
   readonly broken: Set<(error: Error) => void>;
 }
 
-let shared: Promise<Shared> | undefined;
+/** The client of a page; begun when it is first wanted, and again when it broke. */
+export class PageClient {
+  readonly #load: () => Promise<readonly [ClientConstructor, ServiceWorkerRegistration]>;
+  readonly #container: () => Pick<EventTarget, 'addEventListener'>;
+  /** One set and one listener, however many clients there are: the listener of one that broke would silence what the next one has. */
+  readonly #own = new Set<string>();
+  #listening = false;
+  #shared: Promise<Shared> | undefined;
 
-/** The client of this page; begun when it is first wanted, and again when it broke. */
-export function sharedClient(): Promise<Shared> {
-  shared ??= begin().catch((error: unknown) => {
-    shared = undefined;
-    throw error;
-  });
-  return shared;
+  constructor(load: () => Promise<readonly [ClientConstructor, ServiceWorkerRegistration]>, container: () => Pick<EventTarget, 'addEventListener'>) {
+    this.#load = load;
+    this.#container = container;
+  }
+
+  get(): Promise<Shared> {
+    this.#shared ??= this.#begin().catch((error: unknown) => {
+      this.#shared = undefined;
+      throw error;
+    });
+    return this.#shared;
+  }
+
+  async #begin(): Promise<Shared> {
+    const [WebTorrent, controller] = await this.#load();
+    const client = new WebTorrent(clientOptions());
+    const broken = new Set<(error: Error) => void>();
+    client.on('error', (error) => {
+      // Whoever comes next begins anew.
+      this.#shared = undefined;
+      for (const tell of [...broken]) tell(error);
+    });
+    if (!this.#listening) answerOnlyFor(this.#own, this.#container());
+    this.#listening = true;
+    client.createServer({ controller });
+    return { client, own: this.#own, broken };
+  }
 }
 
-async function begin(): Promise<Shared> {
-  const [WebTorrent, controller] = await Promise.all([loadClient(), loadWorker()]);
-  const client = new WebTorrent(clientOptions());
-  const own = new Set<string>();
-  const broken = new Set<(error: Error) => void>();
-  client.on('error', (error) => {
-    // Whoever comes next begins anew.
-    shared = undefined;
-    for (const tell of [...broken]) tell(error);
-  });
-  answerOnlyFor(own, navigator.serviceWorker);
-  client.createServer({ controller });
-  return { client, own, broken };
+const ofThisPage = new PageClient(() => Promise.all([loadClient(), loadWorker()]), () => navigator.serviceWorker);
+
+/** The client of this page. */
+export function sharedClient(): Promise<Shared> {
+  return ofThisPage.get();
 }

@@ -4,7 +4,7 @@ import { mayChangeSource } from '../src/change-over.ts';
 import { parsePlayerData, reachable } from '../src/page-data.ts';
 import { rememberSharing, sharingWanted } from '../src/preference.ts';
 import { CENTRE, places } from '../src/swarm-picture.ts';
-import { answerOnlyFor, clientOptions, obstacle, requestedHash } from '../src/webtorrent.ts';
+import { type Client, PageClient, type Torrent, answerOnlyFor, clientOptions, obstacle, requestedHash } from '../src/webtorrent.ts';
 
 const PLAYING = { sinceStart: 5_000, paused: false, seeking: false, stalled: false, failed: false };
 
@@ -46,6 +46,60 @@ test('a page answers the worker about its own video alone', () => {
   const other = `/webtorrent/${'0'.repeat(40)}/b`;
   for (const url of [own, other]) container.dispatchEvent(new MessageEvent('message', { data: { url } }));
   expect(answered).toEqual([own]);
+});
+
+test('once the client broke the next one is asked by the worker', async () => {
+  const container = new EventTarget();
+  const answered: string[] = [];
+  const clients: FakeClient[] = [];
+  /** As webtorrent does: it answers the worker whatever it is asked, until it is over. */
+  class FakeClient implements Client {
+    readonly #answer = (event: Event) => answered.push(`${this.name} ${(event as MessageEvent<{ url: string }>).data.url}`);
+    readonly name = `client ${clients.push(this)}`;
+    #failed: ((error: Error) => void) | undefined;
+
+    add(): Torrent {
+      throw new Error('no torrents here');
+    }
+
+    createServer() {
+      container.addEventListener('message', this.#answer);
+    }
+
+    on(_: 'error', listener: (error: Error) => void) {
+      this.#failed = listener;
+    }
+
+    destroy() {
+      container.removeEventListener('message', this.#answer);
+    }
+
+    fail() {
+      this.destroy();
+      this.#failed?.(new Error('broken'));
+    }
+  }
+  const ask = (hash: string) => container.dispatchEvent(new MessageEvent('message', { data: { url: `/webtorrent/${hash}/a` } }));
+  const page = new PageClient(() => Promise.resolve([FakeClient, {} as ServiceWorkerRegistration]), () => container);
+
+  const first = await page.get();
+  first.own.add(HASH);
+  let told = '';
+  first.broken.add((error) => {
+    first.own.delete(HASH);
+    told = error.message;
+  });
+  ask(HASH);
+  clients[0]?.fail();
+  expect(told).toBe('broken');
+  ask(HASH);
+
+  const second = await page.get();
+  second.own.add(HASH);
+  ask(HASH);
+  ask('0'.repeat(40));
+  expect(answered).toEqual([`client 1 /webtorrent/${HASH}/a`, `client 2 /webtorrent/${HASH}/a`]);
+  expect(await page.get()).toBe(second);
 });
 
 test('sharing is on unless somebody or their browser said no, and the choice is kept', () => {
