@@ -246,11 +246,7 @@ impl Handler<QuitFriends> for FriendsActor {
     type Result = ResponseFuture<Result<(), FriendsError>>;
 
     fn handle(&mut self, _: QuitFriends, ctx: &mut Context<Self>) -> Self::Result {
-        let leaving = [Phase::Friends, Phase::Asking, Phase::Ejected];
-        let pods: Vec<PodId> = leaving
-            .iter()
-            .flat_map(|phase| self.state.in_phase(*phase).map(|(pod, _)| pod))
-            .collect();
+        let pods = self.state.quit();
         self.run(ctx, async move |diplomat| diplomat.part(&pods, Event::Quit).await)
     }
 }
@@ -285,7 +281,7 @@ impl Handler<Decide> for FriendsActor {
                     .shake_hands(&candidate)
                     .await
                     .map_err(FriendsError::Unreachable),
-                Decision::Refuse => diplomat.drop_entry(candidate.pod).await,
+                Decision::Refuse => diplomat.refuse(candidate.pod).await,
                 Decision::Block => diplomat.block(candidate.pod).await,
             }
         })
@@ -299,7 +295,12 @@ impl Handler<CreateInvite> for FriendsActor {
         let made = self.make_invite(create);
         self.run(ctx, async move |diplomat| {
             let (id, number) = made?;
-            diplomat.save_invite(id).await?;
+            if let Err(error) = diplomat.save_invite(id).await {
+                let gone = move |friends: &mut Friends, _| friends.invites.revoke(number).map(drop);
+                // What is not on the disk must not let anybody in until the next start.
+                let _ = diplomat.with(gone).await?;
+                return Err(error);
+            }
             let all = diplomat.with(|friends, now| friends.invites.list(now)).await?;
             let made = all.into_iter().find(|invite| invite.number == number);
             made.ok_or(FriendsError::UnknownInvite(number))

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::handshake::{Diplomat, candidate_of, signed, stopped, store, text};
 use super::messages::{FriendsError, Phase};
-use super::phases::Event;
+use super::phases::{Event, after};
 use super::state::{Candidate, Friends};
 use crate::catalog::messages::{Hide, KeepAuthors, Part};
 
@@ -23,7 +23,9 @@ impl Diplomat {
             let end = move |friends: &mut Friends, now| {
                 friends.happened(&pod, event, now);
             };
-            match self.end(pod, Phase::binds, end).await {
+            // What happened meanwhile counts: one that came back does not expire.
+            let meant = move |phase: Phase| phase.binds() && after(Some(phase), event).is_some();
+            match self.end(pod, meant, end).await {
                 Ok(Some((candidate, no))) => {
                     info!(pod = %pod.short(), host = %candidate.host, "friendship ended");
                     noes.push((candidate, no));
@@ -56,6 +58,13 @@ impl Diplomat {
             return Ok(());
         }
         self.part(&[pod], Event::Remove).await
+    }
+
+    /// Turns a request down.
+    pub(super) async fn refuse(&self, pod: PodId) -> Result<(), FriendsError> {
+        self.with(move |friends, now| friends.refuse(&pod, now)).await?;
+        self.save(pod).await;
+        Ok(())
     }
 
     /// Wants nothing to do with a pod any more.

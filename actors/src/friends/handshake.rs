@@ -19,7 +19,7 @@ use super::actor::{FriendsActor, Links, With};
 use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHost};
 use super::phases::Event;
 use super::rounds::SyncNow;
-use super::state::{Answer, Candidate, Entry, Friends};
+use super::state::{Answer, Candidate, Chosen, Entry, Failure, Friends, Undo};
 use super::{invites, records};
 use crate::catalog::messages::{Admit, GetEnvelope, Hide, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
@@ -33,6 +33,9 @@ const HINT_PACE: Duration = Duration::from_secs(1);
 
 /// Pods dialed at most when friends are made once.
 const HINTS_MAX: usize = 1_000;
+
+/// So many of them are waited for; whoever made friends has the answer within a minute, and the rest goes on beside.
+const HINTS_AWAITED: usize = 30;
 
 /// How long making a friend waits for the first comparison of catalogs.
 const FIRST_COMPARISON: Duration = Duration::from_secs(15);
@@ -48,6 +51,7 @@ impl Diplomat {
     /// Resolves the hosts, applies the majority rule and shakes hands with everybody kept.
     pub(super) async fn make_friends(&self, hosts: Vec<String>) -> Result<MadeFriends, FriendsError> {
         let mut made = MadeFriends::default();
+        let quits = self.with(|friends, _| friends.quits()).await?;
         let asked: Vec<_> = stream::iter(hosts)
             .map(|host| async move {
                 let answer = self.ask_host(&host).await;
@@ -71,42 +75,72 @@ impl Diplomat {
             }
         }
         let by_name: Vec<PodId> = lists.iter().flatten().map(|(resolved, _)| resolved.pod).collect();
-        let (first, then): (Vec<_>, Vec<_>) = self
-            .with(move |friends, _| friends.choose(&lists))
-            .await?
-            .into_iter()
-            .map(|candidate| Candidate {
-                invite: invites.remove(&candidate.pod),
-                ..candidate
+        let (named, mut listed): (Vec<_>, Vec<_>) = self
+            .with(move |friends, _| {
+                let chosen = friends.choose(&lists).into_iter();
+                chosen
+                    .map(|candidate| Chosen {
+                        named: by_name.contains(&candidate.pod),
+                        quits,
+                        candidate: Candidate {
+                            invite: invites.remove(&candidate.pod),
+                            ..candidate
+                        },
+                    })
+                    .partition::<Vec<_>, _>(|chosen| chosen.named)
             })
-            .partition(|candidate| by_name.contains(&candidate.pod));
+            .await?;
         // Those asked by name come first: they vouch for us with those they listed.
-        for (group, pace) in [(first, Duration::ZERO), (then, HINT_PACE)] {
-            let shaken: Vec<_> = stream::iter(group.into_iter().take(HINTS_MAX).enumerate())
-                .then(|(number, candidate)| async move {
-                    if number > 0 {
-                        tokio::time::sleep(pace).await;
-                    }
-                    candidate
-                })
-                .map(|candidate| async move {
-                    let result = self.shake_hands(&candidate).await;
-                    (candidate, result)
-                })
-                .buffered(AT_ONCE)
-                .collect()
-                .await;
-            for (candidate, result) in shaken {
-                match result {
-                    Ok(()) => made.friends.push(candidate.pod),
-                    Err(cause) => {
-                        warn!(host = %candidate.host, %cause, "no friendship");
-                        made.failed.push((candidate.host, cause));
-                    }
+        self.greet(named, Duration::ZERO, &mut made).await;
+        listed.truncate(HINTS_MAX);
+        let later = listed.split_off(listed.len().min(HINTS_AWAITED));
+        self.greet(listed, HINT_PACE, &mut made).await;
+        if !later.is_empty() {
+            let diplomat = self.clone();
+            actix::spawn(async move {
+                tokio::time::sleep(HINT_PACE).await;
+                let mut made = MadeFriends::default();
+                diplomat.greet(later, HINT_PACE, &mut made).await;
+                info!(
+                    friends = made.friends.len(),
+                    failed = made.failed.len(),
+                    "all listed pods were asked"
+                );
+            });
+        }
+        Ok(made)
+    }
+
+    /// Shakes hands with each, beginning one after the other at a distance, and notes what came of it.
+    async fn greet(&self, group: Vec<Chosen>, pace: Duration, made: &mut MadeFriends) {
+        let shaken: Vec<_> = stream::iter(group.into_iter().enumerate())
+            .then(|(number, chosen)| async move {
+                if number > 0 {
+                    tokio::time::sleep(pace).await;
+                }
+                chosen
+            })
+            .map(|chosen| async move {
+                let asking = chosen.clone();
+                let result = self
+                    .shake(&chosen.candidate, move |friends, now| {
+                        friends.asking_chosen(&asking, now)
+                    })
+                    .await;
+                (chosen.candidate, result)
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        for (candidate, result) in shaken {
+            match result {
+                Ok(()) => made.friends.push(candidate.pod),
+                Err(cause) => {
+                    warn!(host = %candidate.host, %cause, "no friendship");
+                    made.failed.push((candidate.host, cause));
                 }
             }
         }
-        Ok(made)
     }
 
     /// Who lives at a host, or at the one that an invite's link leads to, and whom it lists.
@@ -148,20 +182,28 @@ impl Diplomat {
 
     /// Signs our yes, sends it and takes their yes.
     pub(super) async fn shake_hands(&self, candidate: &Candidate) -> Result<(), String> {
-        let candidate_too = candidate.clone();
+        let asking = candidate.clone();
+        self.shake(candidate, move |friends, now| friends.asking(&asking, now))
+            .await
+    }
+
+    /// The same; whether it may be is decided by `asking`, which moves the entry.
+    async fn shake(
+        &self,
+        candidate: &Candidate,
+        asking: impl FnOnce(&mut Friends, Timestamp) -> bool + Send + 'static,
+    ) -> Result<(), String> {
+        let pod = candidate.pod;
         let (before, may) = self
-            .with(move |friends, now| {
-                let before = friends.get(&candidate_too.pod).cloned();
-                (before, friends.asking(&candidate_too, now))
-            })
+            .with(move |friends, now| (friends.get(&pod).cloned(), asking(friends, now)))
             .await
             .map_err(text)?;
         if !may {
-            return Err("it is blocked, or there are too many friends".to_owned());
+            return Err("it is blocked, was removed meanwhile, or there are too many friends".to_owned());
         }
         let result = match self.say_yes(candidate, None).await {
             Ok(ours) => self.ask_for_friendship(candidate, &ours).await,
-            Err(error) => Err(Refused::No(error.to_string())),
+            Err(error) => Err(Refused::no_answer(error)),
         };
         match result {
             Ok(()) => {
@@ -169,30 +211,28 @@ impl Diplomat {
                 Ok(())
             }
             Err(Refused::Waiting) => Err("asked; their operator has to accept".to_owned()),
-            Err(Refused::No(cause)) => {
-                self.take_back(candidate, before).await;
+            Err(Refused::No(failure, cause)) => {
+                self.take_back(candidate, before, failure).await;
                 Err(cause)
             }
         }
     }
 
-    /// A handshake failed: what was is again, and our yes does not stand, unless it did before or they became a friend by
-    /// asking us in the meantime.
-    async fn take_back(&self, candidate: &Candidate, before: Option<Entry>) {
+    /// A handshake failed: [`Friends::handshake_failed`] says what is left to do.
+    async fn take_back(&self, candidate: &Candidate, before: Option<Entry>, failure: Failure) {
         let pod = candidate.pod;
-        let taken = match self.with(move |friends, _| friends.phase(&pod)).await {
-            Ok(Some(Phase::Friends)) => Ok(()),
-            Ok(Some(Phase::Asking)) => match before {
-                Some(before) if before.phase == Phase::Ejected => self.let_be(pod, before).await,
-                Some(before) if !before.phase.binds() => {
-                    let back = move |friends: &mut Friends, _| friends.restore(pod, before);
-                    self.end(pod, |phase| phase == Phase::Asking, back)
-                        .await
-                        .map(drop)
-                }
-                _ => self.part(&[pod], Event::Quit).await,
-            },
-            // The operator ended it while we spoke; what was signed after that no must not stand either.
+        let decided = self
+            .with(move |friends, _| (friends.handshake_failed(&pod, before.as_ref(), failure), before))
+            .await;
+        let taken = match decided {
+            Ok((Undo::Nothing, _)) => Ok(()),
+            Ok((Undo::Eject, Some(before))) => self.let_be(pod, before).await,
+            Ok((Undo::Restore, Some(before))) => {
+                let back = move |friends: &mut Friends, _| friends.restore(pod, before);
+                let ended = self.end(pod, |phase| phase == Phase::Asking, back).await;
+                ended.map(drop)
+            }
+            Ok((Undo::Forget, _)) => self.part(&[pod], Event::Quit).await,
             Ok(_) => self.let_go(candidate).await.map(drop),
             Err(error) => Err(error),
         };
@@ -224,16 +264,16 @@ impl Diplomat {
             .swarm
             .request(candidate.pod, &candidate.addresses, request)
             .await;
-        match answer.map_err(|error| Refused::No(error.to_string()))? {
+        match answer.map_err(Refused::no_answer)? {
             Response::Befriended { card, friendship } => {
                 let introduced = self.introduced(candidate.pod, &card).await;
                 let candidate = introduced.unwrap_or_else(|_| candidate.clone());
                 let theirs = self
                     .yes_of(candidate.pod, &friendship)
                     .await
-                    .map_err(Refused::No)?;
+                    .map_err(Refused::no)?;
                 let agreed = self.both_agree(candidate.clone(), theirs).await;
-                agreed.map_err(|error| Refused::No(error.to_string()))?;
+                agreed.map_err(Refused::no_answer)?;
                 // Whoever made a friend wants to see its videos: the answer waits for the first comparison, though not
                 // for ever, which the friend could make it last. It goes on beside us.
                 let (diplomat, pod) = (self.clone(), candidate.pod);
@@ -245,7 +285,11 @@ impl Diplomat {
                 reason: Refusal::AskedOperator,
                 ..
             } => Err(Refused::Waiting),
-            other => Err(Refused::No(unexpected(&other))),
+            Response::Refused {
+                reason: Refusal::Busy,
+                text,
+            } => Err(Refused::no_answer(text)),
+            other => Err(Refused::no(unexpected(&other))),
         }
     }
 
@@ -273,7 +317,10 @@ impl Diplomat {
         let asking = candidate.clone();
         let decided = self
             .with(move |friends, now| {
-                let made_room = friends.make_room(&asking.pod);
+                let made_room = friends
+                    .lists_strangers()
+                    .then(|| friends.make_room(&asking.pod))
+                    .flatten();
                 let before = friends.get(&asking.pod).cloned();
                 let uses = invite.map(|id| friends.invites.uses_of(&id));
                 let answer = friends.asked(&asking, invite, now);
@@ -307,7 +354,7 @@ impl Diplomat {
                 }
             }
             Err(error) => {
-                self.take_back(&candidate, before).await;
+                self.take_back(&candidate, before, Failure::NoAnswer).await;
                 self.give_back(counted, from).await;
                 refusal(Refusal::Busy, &error.to_string())
             }
@@ -400,18 +447,22 @@ impl Diplomat {
     pub(super) async fn ask_again(&self) -> Result<(), FriendsError> {
         let asking = self
             .with(|friends, _| {
-                let asking = friends.in_phase(Phase::Asking).map(|(pod, _)| pod);
+                let asking = friends.in_phase(Phase::Asking);
                 asking
-                    .filter_map(|pod| candidate_of(friends, &pod))
+                    .map(|(pod, entry)| entry.candidate(pod))
                     .collect::<Vec<_>>()
             })
             .await?;
         for candidate in asking {
-            if let Err(cause) = self.shake_hands(&candidate).await {
-                debug!(host = %candidate.host, %cause, "asked again, still no friendship");
-            }
+            self.ask_once_more(&candidate).await;
         }
         Ok(())
+    }
+
+    pub(super) async fn ask_once_more(&self, candidate: &Candidate) {
+        if let Err(cause) = self.shake_hands(candidate).await {
+            debug!(host = %candidate.host, %cause, "asked again, still no friendship");
+        }
     }
 
     /// Our register about a pod, to be written together with its entry of the list.
@@ -506,22 +557,26 @@ pub(super) fn invite_row(friends: &Friends, id: &InviteId) -> Transaction {
     transaction
 }
 
+/// Why a pod that was asked is no friend.
 enum Refused {
     /// Their operator decides.
     Waiting,
-    No(String),
+    /// It came to nothing, and why in words.
+    No(Failure, String),
+}
+
+impl Refused {
+    fn no(cause: String) -> Self {
+        Self::No(Failure::Refused, cause)
+    }
+
+    fn no_answer(cause: impl std::fmt::Display) -> Self {
+        Self::No(Failure::NoAnswer, cause.to_string())
+    }
 }
 
 pub(super) fn candidate_of(friends: &Friends, pod: &PodId) -> Option<Candidate> {
-    let entry = friends.get(pod)?;
-    Some(Candidate {
-        pod: *pod,
-        host: entry.host.clone(),
-        url: entry.url.clone(),
-        addresses: entry.addresses.clone(),
-        version: entry.version.clone(),
-        invite: None,
-    })
+    friends.get(pod).map(|entry| entry.candidate(*pod))
 }
 
 impl Diplomat {

@@ -10,14 +10,15 @@
 //! | – , `AskedUs`, `EndedByThem` | `Asking` | the other pod, when our policy or an invite welcomes its yes: ours is being signed |
 //! | `Ejected` | `Asking` | the other pod, whatever the policy: our yes stood all the time |
 //! | `Asking` | `Friends` | both said yes, and neither took it back meanwhile |
-//! | `Asking` | what it was | the other pod refused, or could not be reached: our no is signed, unless it was `Ejected` |
+//! | `Asking` | what it was | the other pod refused, or could not be reached: our no is signed, unless it was `Ejected`; what was `Asking` stays so until somebody says no, and is asked again every round |
 //! | `Friends` | `EndedByThem` | the other pod, with a newer no; we sign ours, so that no old yes counts again |
-//! | `Friends` | `EndedByUs` | the operator, by removing it: it comes back only when named |
+//! | `Friends` | `EndedByUs` | the operator, by removing it: it comes back by the operator's word alone, however often it asks |
+//! | `AskedUs` | `EndedByUs` | the operator, by refusing one that was removed before |
 //! | `Friends` | `Ejected` | the score, at 0: its records are hidden and kept, and our yes stands |
 //! | `Friends`, `Asking`, `Ejected` | – | the operator, by quitting the network: our no is signed |
 //! | any but `Friends` | – | the operator, by removing it from the list; where our yes stands, our no is signed |
 //! | any | `Blocked` | the operator |
-//! | `Ejected`, `AskedUs` | – | time: 30 days |
+//! | `Ejected`, `AskedUs` | – | time: 30 days; not one that was removed |
 //! | `EndedByThem`, `Ejected` | – | the list, when it holds too many strangers that are over: the oldest go |
 //!
 //! `phases.rs` is this table as a function, tried for every event in every phase.

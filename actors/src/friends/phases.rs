@@ -19,6 +19,8 @@ pub(crate) enum Event {
     ScoreSpent,
     /// The operator ends the friendship with it, or wants its entry off the list.
     Remove,
+    /// The operator refuses the request of one that it once removed: it stays turned away.
+    TurnAway,
     /// The operator quits the network.
     Quit,
     /// The operator wants nothing to do with it.
@@ -36,7 +38,9 @@ impl Phase {
 
 /// Where an event leads: `Some(None)` takes the entry off the list, `None` says that it changes nothing.
 pub(crate) fn after(from: Option<Phase>, event: Event) -> Option<Option<Phase>> {
-    use Event::{Block, BothSaidYes, Expire, Quit, Remove, ScoreSpent, TheyAsk, TheyEnded, TheyWait, WeAsk};
+    use Event::{
+        Block, BothSaidYes, Expire, Quit, Remove, ScoreSpent, TheyAsk, TheyEnded, TheyWait, TurnAway, WeAsk,
+    };
     use Phase::{AskedUs, Asking, Blocked, Ejected, EndedByThem, EndedByUs, Friends};
     let to = match (from, event) {
         // What the operator blocked stays so until the entry is taken away by hand.
@@ -48,7 +52,7 @@ pub(crate) fn after(from: Option<Phase>, event: Event) -> Option<Option<Phase>> 
         (Some(Asking), BothSaidYes) => Some(Friends),
         (Some(Friends), TheyEnded) => Some(EndedByThem),
         (Some(Friends), ScoreSpent) => Some(Ejected),
-        (Some(Friends), Remove) => Some(EndedByUs),
+        (Some(Friends), Remove) | (Some(AskedUs), TurnAway) => Some(EndedByUs),
         (Some(Asking | AskedUs | EndedByThem | EndedByUs | Ejected), Remove) => None,
         (Some(Asking | Friends | Ejected), Quit) => None,
         (Some(_), Block) => Some(Blocked),
@@ -74,7 +78,7 @@ mod tests {
     ];
 
     /// One row an event, one column a phase in the order of [`PHASES`]: `.` changes nothing, `x` leaves the list.
-    const TABLE: [(Event, &str); 10] = [
+    const TABLE: [(Event, &str); 11] = [
         (Event::WeAsk, "A . A . A A A ."),
         (Event::TheyAsk, "A . A . A . A ."),
         (Event::TheyWait, "W . . . W W . ."),
@@ -82,6 +86,7 @@ mod tests {
         (Event::TheyEnded, ". . . T . . . ."),
         (Event::ScoreSpent, ". . . E . . . ."),
         (Event::Remove, ". x x U x x x x"),
+        (Event::TurnAway, ". . U . . . . ."),
         (Event::Quit, ". x . x . . x ."),
         (Event::Block, ". B B B B B B ."),
         (Event::Expire, ". . x . x . x ."),

@@ -56,6 +56,9 @@ struct RowV2 {
     cause: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     changed: Option<Changed>,
+    /// Missing in rows of releases that did not know it: there the phase alone said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turned_away: Option<bool>,
 }
 
 /// Why: 1 acknowledged, 2 unreachable.
@@ -82,6 +85,7 @@ impl From<RowV1> for RowV2 {
             version: String::new(),
             cause: None,
             changed: None,
+            turned_away: None,
         }
     }
 }
@@ -142,6 +146,7 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
         version: entry.version.clone(),
         cause: entry.cause.clone(),
         changed: entry.changed.as_ref().map(Changed::of),
+        turned_away: Some(entry.turned_away),
     };
     [&[VERSION], codec::encode(&row).as_slice()].concat()
 }
@@ -174,6 +179,7 @@ pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<(PodId, Entry), FriendRow
         version: row.version,
         cause: row.cause,
         changed: row.changed.map(Changed::into_change).transpose()?,
+        turned_away: row.turned_away.unwrap_or(phase == Phase::EndedByUs),
         seen: Seen::default(),
     };
     Ok((pod, entry))

@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     pub(crate) since: Timestamp,
     /// Whether the operator dealt with it by hand: strangers' entries make room, these do not.
     pub(crate) by_operator: bool,
+    /// The operator removed it from the friends and has not asked for it since: whatever it does, it waits for the operator.
+    pub(crate) turned_away: bool,
     /// The version of its software, as it last introduced itself; empty if that is not known.
     pub(crate) version: String,
     /// Why it is over, in words; for phases in which it is.
@@ -105,6 +107,16 @@ pub(crate) struct Candidate {
     pub(crate) invite: Option<Vec<u8>>,
 }
 
+/// A candidate that the majority rule kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub(crate) candidate: Candidate,
+    /// The operator named its host; the others are only listed by those.
+    pub(crate) named: bool,
+    /// [`Friends::quits`] at that time.
+    pub(crate) quits: u64,
+}
+
 /// What to do about a pod that asks to be our friend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -112,6 +124,30 @@ pub(crate) enum Answer {
     Accept,
     /// Say no, and why.
     Refuse(Refusal),
+}
+
+/// Why a handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It said no.
+    Refused,
+    /// It could not be reached, or was too busy, or we could not write what had to be written.
+    NoAnswer,
+}
+
+/// What a failed handshake leaves to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undo {
+    /// All is as it should be.
+    Nothing,
+    /// It is ejected as it was before; our yes stands.
+    Eject,
+    /// It is what it was before; our no is signed.
+    Restore,
+    /// It leaves the list; our no is signed.
+    Forget,
+    /// Our no is signed, whatever it is now.
+    Unsay,
 }
 
 /// How a round with a friend went.
@@ -155,6 +191,21 @@ pub(crate) struct Friends {
     /// swarm keeps connections.
     online: HashMap<PodId, Option<u32>>,
     last_number: u64,
+    quits: u64,
+}
+
+impl Entry {
+    /// What is known of the pod, to ask it.
+    pub(crate) fn candidate(&self, pod: PodId) -> Candidate {
+        Candidate {
+            pod,
+            host: self.host.clone(),
+            url: self.url.clone(),
+            addresses: self.addresses.clone(),
+            version: self.version.clone(),
+            invite: None,
+        }
+    }
 }
 
 impl Friends {
@@ -171,6 +222,7 @@ impl Friends {
             said_yes: HashMap::new(),
             online: HashMap::new(),
             last_number: 0,
+            quits: 0,
         }
     }
 
@@ -266,11 +318,32 @@ impl Friends {
                 // One that let us go while we were away is asked again when it is named.
                 Some(Phase::Friends) => named && self.get(&pod).is_some_and(|entry| entry.seen.refused),
                 Some(Phase::EndedByUs | Phase::Ejected) => named,
-                _ => true,
+                _ => named || !self.is_turned_away(&pod),
             };
             (pod != self.me && welcome && 2 * points > asked.len()).then_some(candidate)
         };
         points.into_iter().filter_map(kept).collect()
+    }
+
+    /// How often the operator quit: what was begun before stops at the next quit.
+    pub(crate) fn quits(&self) -> u64 {
+        self.quits
+    }
+
+    /// The operator quits the network: nothing that is under way may make friends any more. Answers whom to part from.
+    pub(crate) fn quit(&mut self) -> Vec<PodId> {
+        self.quits += 1;
+        let bound = self.entries.iter().filter(|(_, entry)| entry.phase.binds());
+        bound.map(|(pod, _)| *pod).collect()
+    }
+
+    /// The same as [`Self::asking`] for one of those chosen a while ago, when the operator had quit so many times: what
+    /// happened meanwhile counts more.
+    pub(crate) fn asking_chosen(&mut self, chosen: &Chosen, now: Timestamp) -> bool {
+        let pod = &chosen.candidate.pod;
+        let let_go = matches!(self.phase(pod), Some(Phase::EndedByUs | Phase::Ejected));
+        let listed = chosen.named || !(let_go || self.is_turned_away(pod));
+        self.quits == chosen.quits && listed && self.asking(&chosen.candidate, now)
     }
 
     /// Our yes is about to be signed and sent. Answers whether that may be: never to one that is blocked, or when there
@@ -285,6 +358,11 @@ impl Friends {
                 self.happened(&candidate.pod, Event::WeAsk, now)
             }
         }
+    }
+
+    /// Whether a stranger that asks gets a place on the list, if only to wait for the operator.
+    pub(crate) fn lists_strangers(&self) -> bool {
+        self.policy != Policy::Closed
     }
 
     /// Whether there are as many friends as can be named in one answer.
@@ -337,8 +415,8 @@ impl Friends {
         now: Timestamp,
     ) -> bool {
         match (phase, self.policy) {
-            // Whom the operator removed comes back by the operator's word alone.
-            (Some(Phase::EndedByUs), _) => false,
+            // Whom the operator removed comes back by the operator's word alone, however often it asks.
+            _ if self.is_turned_away(pod) => false,
             // It was let go because it could not be reached, and our yes stands.
             (Some(Phase::Ejected), _) => true,
             (_, Policy::Open) => {
@@ -371,7 +449,14 @@ impl Friends {
 
     /// A pod that waits for the operator although, by now, a friend vouches for it.
     pub(crate) fn vouched_meanwhile(&self, pod: &PodId) -> bool {
-        self.policy == Policy::Vouched && self.phase(pod) == Some(Phase::AskedUs) && self.is_vouched(pod)
+        self.policy == Policy::Vouched
+            && self.phase(pod) == Some(Phase::AskedUs)
+            && !self.is_turned_away(pod)
+            && self.is_vouched(pod)
+    }
+
+    fn is_turned_away(&self, pod: &PodId) -> bool {
+        self.entries.get(pod).is_some_and(|entry| entry.turned_away)
     }
 
     /// Both said yes. Answers whether that still counts: the operator may have ended it while they spoke.
@@ -386,6 +471,32 @@ impl Friends {
             }
         }
         agreed
+    }
+
+    /// The operator refuses a request. The entry leaves the list, unless a stranger could come in where this one may not.
+    pub(crate) fn refuse(&mut self, pod: &PodId, now: Timestamp) {
+        let event = match self.is_turned_away(pod) {
+            true => Event::TurnAway,
+            false => Event::Remove,
+        };
+        if self.phase(pod) == Some(Phase::AskedUs) {
+            self.happened(pod, event, now);
+        }
+    }
+
+    /// What becomes of an entry when the handshake that it began with `before` failed.
+    pub(crate) fn handshake_failed(&self, pod: &PodId, before: Option<&Entry>, failure: Failure) -> Undo {
+        let before = before.map(|entry| entry.phase);
+        match (self.phase(pod), before) {
+            (Some(Phase::Friends), _) => Undo::Nothing,
+            // The request stands, as it did before, until somebody says no to it.
+            (Some(Phase::Asking), Some(Phase::Asking)) if failure == Failure::NoAnswer => Undo::Nothing,
+            (Some(Phase::Asking), Some(Phase::Ejected)) => Undo::Eject,
+            (Some(Phase::Asking), Some(phase)) if !phase.binds() => Undo::Restore,
+            (Some(Phase::Asking), _) => Undo::Forget,
+            // The operator ended it while we spoke; what was signed after that no must not stand either.
+            _ => Undo::Unsay,
+        }
     }
 
     /// Moves an entry, or takes it off the list, as [`after`] says. Answers whether anything changed.
@@ -404,6 +515,11 @@ impl Friends {
         entry.phase = to;
         entry.since = now;
         entry.by_operator |= matches!(event, Event::WeAsk | Event::Remove | Event::Block);
+        entry.turned_away = match event {
+            Event::Remove => true,
+            Event::WeAsk => false,
+            _ => entry.turned_away,
+        };
         entry.cause = match event {
             Event::TheyEnded => Some("they ended the friendship".to_owned()),
             Event::ScoreSpent => Some(match &entry.seen.trouble {
@@ -502,6 +618,25 @@ impl Friends {
         due
     }
 
+    /// Those that have not answered our yes and are to be asked again: each once a round, and ever more rarely. An answer
+    /// may have been lost on the way, and its yes with it.
+    pub(crate) fn begin_asking(&mut self, now: Timestamp) -> Vec<Candidate> {
+        let round = self.round;
+        let mut due = Vec::new();
+        for (pod, entry) in &mut self.entries {
+            if entry.phase != Phase::Asking {
+                continue;
+            }
+            let next = *entry.seen.next_round.get_or_insert_with(|| later(now, round));
+            if now >= next || next > later(now, LONGEST_PAUSE.max(round)) {
+                entry.seen.failures = entry.seen.failures.saturating_add(1);
+                entry.seen.next_round = Some(later(now, pause(round, entry.seen.failures)));
+                due.push(entry.candidate(*pod));
+            }
+        }
+        due
+    }
+
     /// The same for one friend, out of turn.
     pub(crate) fn begin_round_with(&mut self, pod: &PodId) -> Option<Vec<String>> {
         let change = self.own_changes;
@@ -534,7 +669,7 @@ impl Friends {
         counts: bool,
         now: Timestamp,
     ) -> bool {
-        let round = self.round;
+        let (round, own_changes) = (self.round, self.own_changes);
         let Some(entry) = self.entries.get_mut(pod) else {
             return false;
         };
@@ -545,14 +680,16 @@ impl Friends {
         let mut moved = None;
         match result {
             RoundResult::Reached { acknowledged } => {
+                if acknowledged {
+                    entry.seen.acknowledged_up_to = Some(entry.seen.asked_at_change);
+                }
+                // What was published while it was being asked it may lack.
+                let acknowledged = acknowledged && entry.seen.asked_at_change == own_changes;
                 entry.seen.acknowledged = acknowledged;
                 entry.seen.last_heard = Some(now);
                 entry.seen.trouble = None;
                 entry.seen.refused = false;
                 entry.seen.failures = 0;
-                if acknowledged {
-                    entry.seen.acknowledged_up_to = Some(entry.seen.asked_at_change);
-                }
                 if counts && entry.seen.owed && acknowledged {
                     moved = Some((
                         (entry.score + SCORE_STEP).min(MAX_SCORE),
@@ -643,6 +780,7 @@ impl Friends {
                 score: initial_score,
                 since: now,
                 by_operator: false,
+                turned_away: false,
                 version: String::new(),
                 cause: None,
                 changed: None,

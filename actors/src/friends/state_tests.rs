@@ -216,9 +216,10 @@ fn what_is_acknowledged_raises_the_score_once_a_round() {
     befriended(&mut friends, 2);
     friends.holds_own(register(1), true);
     let acknowledged = RoundResult::Reached { acknowledged: true };
-    friends.round_ended(&pod(2), acknowledged, None, false, NOW);
-    friends.round_ended(&pod(2), acknowledged, None, true, NOW);
-    friends.round_ended(&pod(2), acknowledged, None, true, NOW);
+    for counts in [false, true, true] {
+        friends.begin_round(NOW);
+        friends.round_ended(&pod(2), acknowledged, None, counts, NOW);
+    }
     assert_eq!(friends.get(&pod(2)).expect("listed").score, 30);
     friends.check();
 }
@@ -278,16 +279,111 @@ fn what_the_operator_ended_meanwhile_is_not_gained() {
 
 #[test]
 fn whom_the_operator_removed_comes_back_by_the_operator_alone() {
+    for policy in [Policy::Open, Policy::Vouched] {
+        let mut friends = friends(policy);
+        befriend_by_asking(&mut friends, 2);
+        befriend_by_asking(&mut friends, 3);
+        friends.stated(pod(3), pod(2), true);
+        friends.happened(&pod(2), Event::Remove, NOW);
+        for _ in 0..3 {
+            let answer = friends.asked(&candidate(2), None, NOW);
+            assert_eq!(answer, Answer::Refuse(Refusal::AskedOperator), "{policy:?}");
+            assert_eq!(friends.phase(&pod(2)), Some(Phase::AskedUs));
+            assert!(!friends.vouched_meanwhile(&pod(2)));
+            assert_eq!(
+                friends.surplus(after_days(60)),
+                Surplus::default(),
+                "not forgotten"
+            );
+            let row = super::super::records::encode(friends.get(&pod(2)).expect("listed"));
+            let (_, read) = super::super::records::decode(pod(2).as_bytes(), &row).expect("readable");
+            friends.restore(pod(2), read);
+        }
+        friends.refuse(&pod(2), NOW);
+        assert_eq!(
+            friends.phase(&pod(2)),
+            Some(Phase::EndedByUs),
+            "and not a stranger"
+        );
+        assert!(friends.asking(&candidate(2), NOW), "the operator's word");
+        assert!(friends.gained(&candidate(2), NOW));
+        friends.check();
+    }
+}
+
+#[test]
+fn a_blocked_one_is_not_asked() {
     let mut friends = friends(Policy::Open);
     befriended(&mut friends, 2);
-    friends.happened(&pod(2), Event::Remove, NOW);
-    assert_eq!(
-        friends.asked(&candidate(2), None, NOW),
-        Answer::Refuse(Refusal::AskedOperator)
-    );
-    assert_eq!(friends.phase(&pod(2)), Some(Phase::AskedUs));
     friends.happened(&pod(2), Event::Block, NOW);
-    assert!(!friends.asking(&candidate(2), NOW), "nor does a blocked one");
+    assert!(!friends.asking(&candidate(2), NOW));
+}
+
+#[test]
+fn what_was_chosen_before_the_operator_quit_or_removed_it_is_not_asked_any_more() {
+    let mut friends = friends(Policy::Open);
+    let chosen = |number, named, quits| Chosen {
+        candidate: candidate(number),
+        named,
+        quits,
+    };
+    let before = friends.quits();
+    befriended(&mut friends, 2);
+    friends.happened(&pod(2), Event::Remove, NOW);
+    assert!(
+        !friends.asking_chosen(&chosen(2, false, before), NOW),
+        "only listed"
+    );
+    assert!(friends.asking_chosen(&chosen(2, true, before), NOW), "named");
+    befriended(&mut friends, 3);
+    assert_eq!(
+        friends.quit(),
+        [pod(2), pod(3)]
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
+    assert!(!friends.asking_chosen(&chosen(4, true, before), NOW));
+    assert!(friends.asking_chosen(&chosen(4, true, friends.quits()), NOW));
+}
+
+#[test]
+fn a_request_stands_until_somebody_says_no() {
+    let mut friends = friends(Policy::Open);
+    assert!(friends.asking(&candidate(2), NOW));
+    let undo = |friends: &Friends, before: Option<&Entry>, failure| {
+        friends.handshake_failed(&pod(2), before, failure)
+    };
+    assert_eq!(
+        undo(&friends, None, Failure::NoAnswer),
+        Undo::Forget,
+        "it was none before"
+    );
+    let before = friends.get(&pod(2)).cloned();
+    assert_eq!(undo(&friends, before.as_ref(), Failure::NoAnswer), Undo::Nothing);
+    assert_eq!(undo(&friends, before.as_ref(), Failure::Refused), Undo::Forget);
+    assert!(friends.gained(&candidate(2), NOW));
+    assert_eq!(
+        undo(&friends, None, Failure::Refused),
+        Undo::Nothing,
+        "they asked us meanwhile"
+    );
+    friends.happened(&pod(2), Event::Remove, NOW);
+    assert_eq!(undo(&friends, None, Failure::NoAnswer), Undo::Unsay);
+}
+
+#[test]
+fn whoever_does_not_answer_is_asked_every_round_and_ever_more_rarely() {
+    let round = Duration::from_secs(600);
+    let mut friends = Friends::new(pod(1), Policy::Open, 20, round);
+    assert!(friends.asking(&candidate(2), NOW));
+    let mut asked_after = Vec::new();
+    for minutes in 0..=150 {
+        let now = later(NOW, Duration::from_secs(60 * minutes));
+        asked_after.extend(friends.begin_asking(now).iter().map(|_| minutes));
+    }
+    assert_eq!(asked_after, [10, 30, 70, 150]);
 }
 
 #[test]
@@ -433,6 +529,9 @@ fn what_a_friend_has_not_acknowledged_is_counted_by_register() {
         1,
         "said after the question was sent"
     );
+    friends.round_ended(&pod(2), RoundResult::Failed, None, true, NOW);
+    let score = friends.get(&pod(2)).expect("listed").score;
+    assert_eq!(score, 10, "one that went away without it owes it");
     friends.holds_own(register(2), true);
     assert_eq!(friends.unacknowledged(&pod(2)), 1, "the same thing again");
 }

@@ -35,7 +35,8 @@ impl Friends {
             false => surplus.forget.push(pod),
         };
         for (pod, entry) in &self.entries {
-            let waits = matches!(entry.phase, Phase::Ejected | Phase::AskedUs);
+            // Forgotten, whom the operator turned away would come back as a stranger.
+            let waits = matches!(entry.phase, Phase::Ejected | Phase::AskedUs) && !entry.turned_away;
             if waits && entry.is_older_than(KEPT, now) {
                 add(*pod, entry.phase);
             } else if entry.is_stranger_that_is_over() {

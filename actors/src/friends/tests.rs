@@ -212,6 +212,7 @@ fn whoever_had_not_answered_is_asked_again() {
             version: String::new(),
             cause: None,
             changed: None,
+            turned_away: false,
             seen: Seen::default(),
         };
         let mut transaction = Transaction::new();

@@ -12,11 +12,19 @@ use crate::catalog::sync::Input;
 use crate::friends::messages::Phase;
 use crate::friends::phases::Event;
 use crate::friends::records as friend_rows;
-use crate::friends::state::{Answer, Candidate};
+use crate::friends::state::{Answer, Candidate, Entry, Failure, Undo};
 use crate::swarm::Admitted;
 
 /// Where an answer goes: the pod and the number of its question.
 type ReplyTo = (usize, u64);
+
+/// Two pods on the way to each other.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    candidate: Candidate,
+    /// The entry as it was when it began.
+    before: Option<Entry>,
+}
 
 /// What follows when a batch is on the disk.
 pub(super) enum Then {
@@ -28,19 +36,19 @@ pub(super) enum Then {
     Published(Verified<Record>),
     /// Our yes is written: it may be shown.
     Ask {
-        candidate: Candidate,
+        handshake: Handshake,
         ours: Verified<Record>,
     },
     /// Our yes is written, and theirs was shown to us.
     Agree {
-        candidate: Candidate,
+        handshake: Handshake,
         ours: Verified<Record>,
         theirs: Verified<Record>,
         to: ReplyTo,
     },
     /// Their yes is written too.
     Gain {
-        candidate: Candidate,
+        handshake: Handshake,
         /// They asked, and wait for this.
         answer: Option<(ReplyTo, Verified<Record>)>,
     },
@@ -54,23 +62,23 @@ impl World {
             Then::Taken { number, applied } => self.heard(pod, number, Input::Taken(applied)),
             Then::Reply { to, response } => self.reply(pod, to, &response),
             Then::Published(record) => self.oracle.answered(&record),
-            Then::Ask { candidate, ours } => {
+            Then::Ask { handshake, ours } => {
                 self.told(pod, &ours);
                 let request = Request::Befriend {
                     card: self.pods[pod].identity.card.clone(),
                     friendship: ours.bytes().to_vec(),
                     invite: None,
                 };
-                let to = candidate.pod;
-                self.ask(pod, to, &request, Question::Befriend(candidate));
+                let to = handshake.candidate.pod;
+                self.ask(pod, to, &request, Question::Befriend(Box::new(handshake)));
             }
             Then::Agree {
-                candidate,
+                handshake,
                 ours,
                 theirs,
                 to,
-            } => self.both_agree(pod, candidate, theirs, Some((to, ours))),
-            Then::Gain { candidate, answer } => self.gain(pod, &candidate, answer),
+            } => self.both_agree(pod, handshake, theirs, Some((to, ours))),
+            Then::Gain { handshake, answer } => self.gain(pod, handshake, answer),
             Then::Tell { pod: to, no } => {
                 self.told(pod, &no);
                 let request = Request::Tell {
@@ -85,16 +93,18 @@ impl World {
     pub(super) fn shake_hands(&mut self, pod: usize, candidate: Candidate) {
         let now = self.clock();
         let run = self.running(pod);
+        let before = run.friends.get(&candidate.pod).cloned();
         if !run.friends.asking(&candidate, now) {
             return;
         }
         self.trace(pod, || format!("asks {} to be friends", candidate.pod.short()));
-        match self.say(pod, &candidate, State::Live) {
+        let handshake = Handshake { candidate, before };
+        match self.say(pod, &handshake.candidate, State::Live) {
             Some(ours) => {
                 let then = &mut self.running(pod).pending.then;
-                then.push(Then::Ask { candidate, ours });
+                then.push(Then::Ask { handshake, ours });
             }
-            None => self.take_back(pod, &candidate),
+            None => self.take_back(pod, handshake, Failure::NoAnswer),
         }
         self.go_on(pod);
     }
@@ -138,15 +148,29 @@ impl World {
     }
 
     /// What came of our asking.
-    pub(super) fn on_befriended(&mut self, pod: usize, candidate: Candidate, response: Option<Response>) {
-        let theirs = match response {
-            Some(Response::Befriended { friendship, .. }) => self.yes_of(pod, candidate.pod, friendship),
-            _ => None,
+    pub(super) fn on_befriended(&mut self, pod: usize, handshake: Handshake, response: Option<Response>) {
+        let failure = match response {
+            Some(Response::Befriended { friendship, .. }) => {
+                match self.yes_of(pod, handshake.candidate.pod, friendship) {
+                    Some(theirs) => {
+                        self.both_agree(pod, handshake, theirs, None);
+                        return self.go_on(pod);
+                    }
+                    None => Failure::Refused,
+                }
+            }
+            Some(Response::Refused {
+                reason: Refusal::AskedOperator,
+                ..
+            }) => return,
+            None
+            | Some(Response::Refused {
+                reason: Refusal::Busy,
+                ..
+            }) => Failure::NoAnswer,
+            Some(_) => Failure::Refused,
         };
-        match theirs {
-            Some(theirs) => self.both_agree(pod, candidate, theirs, None),
-            None => self.take_back(pod, &candidate),
-        }
+        self.take_back(pod, handshake, failure);
         self.go_on(pod);
     }
 
@@ -165,26 +189,27 @@ impl World {
     fn both_agree(
         &mut self,
         pod: usize,
-        candidate: Candidate,
+        handshake: Handshake,
         theirs: Verified<Record>,
         answer: Option<(ReplyTo, Verified<Record>)>,
     ) {
-        self.admit(pod, candidate.pod);
-        self.apply(pod, theirs, candidate.pod);
+        let other = handshake.candidate.pod;
+        self.admit(pod, other);
+        self.apply(pod, theirs, other);
         let then = &mut self.running(pod).pending.then;
-        then.push(Then::Gain { candidate, answer });
+        then.push(Then::Gain { handshake, answer });
         self.go_on(pod);
     }
 
     /// Both yeses are written, if they still hold.
-    fn gain(&mut self, pod: usize, candidate: &Candidate, answer: Option<(ReplyTo, Verified<Record>)>) {
+    fn gain(&mut self, pod: usize, handshake: Handshake, answer: Option<(ReplyTo, Verified<Record>)>) {
         let now = self.clock();
-        let friend = candidate.pod;
-        let agreed =
-            self.says_yes(pod, friend) == Some(true) && self.running(pod).friends.gained(candidate, now);
+        let friend = handshake.candidate.pod;
+        let agreed = self.says_yes(pod, friend) == Some(true)
+            && self.running(pod).friends.gained(&handshake.candidate, now);
         self.trace(pod, || format!("agrees with {}: {agreed}", friend.short()));
         if !agreed {
-            self.take_back(pod, candidate);
+            self.take_back(pod, handshake, Failure::NoAnswer);
             if let Some((to, _)) = answer {
                 self.reply(pod, to, &Response::refused(Refusal::Busy, "taken back"));
             }
@@ -204,13 +229,25 @@ impl World {
         self.catch_up(pod, friend);
     }
 
-    /// A handshake failed: our yes must not stand, unless they became a friend by asking us in the meantime.
-    fn take_back(&mut self, pod: usize, candidate: &Candidate) {
-        match self.running(pod).friends.phase(&candidate.pod) {
-            Some(Phase::Friends) => {}
-            Some(Phase::Asking) => self.part(pod, candidate.pod, Event::Quit),
+    /// A handshake failed.
+    fn take_back(&mut self, pod: usize, handshake: Handshake, failure: Failure) {
+        let Handshake { candidate, before } = handshake;
+        let other = candidate.pod;
+        let friends = &mut self.running(pod).friends;
+        match (friends.handshake_failed(&other, before.as_ref(), failure), before) {
+            (Undo::Nothing, _) => {}
+            (Undo::Eject, Some(before)) => {
+                friends.restore(other, before);
+                self.save(pod, other);
+                self.hide(pod, other);
+            }
+            (Undo::Restore, Some(before)) => {
+                friends.restore(other, before);
+                self.let_go(pod, &candidate);
+            }
+            (Undo::Forget, _) => self.part(pod, other, Event::Quit),
             _ => {
-                self.let_go(pod, candidate);
+                self.let_go(pod, &candidate);
             }
         }
         self.go_on(pod);
@@ -219,14 +256,7 @@ impl World {
     pub(super) fn candidate_of(&self, pod: usize, other: &PodId) -> Candidate {
         let run = self.pods[pod].run.as_ref();
         match run.and_then(|run| run.friends.get(other)) {
-            Some(entry) => Candidate {
-                pod: *other,
-                host: entry.host.clone(),
-                url: entry.url.clone(),
-                addresses: entry.addresses.clone(),
-                version: entry.version.clone(),
-                invite: None,
-            },
+            Some(entry) => entry.candidate(*other),
             None => self.found(self.index[other]),
         }
     }
@@ -378,21 +408,23 @@ impl World {
         let theirs = self.yes_of(pod, from, friendship).filter(|_| introduced);
         let theirs = theirs.expect("an honest pod shows its own card and its own yes");
         let candidate = self.found(to.0);
+        let before = self.running(pod).friends.get(&from).cloned();
         if let Answer::Refuse(reason) = self.running(pod).friends.asked(&candidate, None, now) {
             let refused = Response::refused(reason, "no");
             return self.reply(pod, to, &refused);
         }
-        match self.say(pod, &candidate, State::Live) {
+        let handshake = Handshake { candidate, before };
+        match self.say(pod, &handshake.candidate, State::Live) {
             Some(ours) => {
                 let then = &mut self.running(pod).pending.then;
                 then.push(Then::Agree {
-                    candidate,
+                    handshake,
                     ours,
                     theirs,
                     to,
                 });
             }
-            None => self.take_back(pod, &candidate),
+            None => self.take_back(pod, handshake, Failure::NoAnswer),
         }
         self.go_on(pod);
     }

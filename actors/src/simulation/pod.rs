@@ -13,7 +13,7 @@ use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::{Refusal, Request, Response};
 
 use super::disk::{Disk, Row, Table, Written};
-use super::handshake::Then;
+use super::handshake::{Handshake, Then};
 use super::world::{Event, Identity, Millis, Packet, ROUND, World, identity};
 use crate::catalog::records::row_key;
 use crate::catalog::state::{Catalog, Head, Outcome};
@@ -21,7 +21,7 @@ use crate::catalog::sync::{Effect, Input, Patience, Run, Terms};
 use crate::friends::Policy;
 use crate::friends::messages::Phase;
 use crate::friends::records as friend_rows;
-use crate::friends::state::{Candidate, Friends, RoundResult};
+use crate::friends::state::{Friends, RoundResult};
 use crate::swarm::{Admitted, RequestError};
 
 /// Longest time that a batch is on its way to the disk.
@@ -83,7 +83,7 @@ pub(super) enum Question {
     /// By a run of catch-up.
     Run(u64),
     /// To become friends.
-    Befriend(Candidate),
+    Befriend(Box<Handshake>),
     /// To say goodbye.
     Tell,
 }
@@ -509,7 +509,7 @@ impl World {
         };
         match question {
             Question::Run(run) => self.heard(pod, run, outcome.map_or_else(Input::NoAnswer, Input::Answer)),
-            Question::Befriend(candidate) => self.on_befriended(pod, candidate, outcome.ok()),
+            Question::Befriend(handshake) => self.on_befriended(pod, *handshake, outcome.ok()),
             Question::Tell => {}
         }
     }
