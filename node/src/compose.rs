@@ -271,15 +271,6 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         })
     };
 
-    let (accounts, first_start) = open_accounts(
-        &settings,
-        me,
-        &store,
-        &catalog,
-        AccountsMetrics::new(&mut registry),
-        &supervisor,
-    )
-    .await?;
     publish_profile(&settings, &url, me, &catalog, &search).await?;
 
     let card = CardSigner {
@@ -319,6 +310,16 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         })
         .await;
 
+    // Last of what can fail: a password that was made up is stored as the first account is, and must be shown then.
+    let (accounts, first_start) = open_accounts(
+        &settings,
+        me,
+        &store,
+        &catalog,
+        AccountsMetrics::new(&mut registry),
+        &supervisor,
+    )
+    .await?;
     let web_metrics = WebMetrics::new(&mut registry);
     let rooms = Rooms {
         catalog: catalog.into(),
