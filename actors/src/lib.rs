@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod friends;
 pub mod library;
+pub mod mirrors;
 pub mod search;
 pub mod seeder;
 #[cfg(test)]

@@ -20,6 +20,8 @@ use seedpod_actors::library::messages::CatalogReplayed;
 use seedpod_actors::library::{
     LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools, Quotas, Uploads,
 };
+use seedpod_actors::mirrors::messages::Budgets;
+use seedpod_actors::mirrors::{MirrorMetrics, MirrorsActor, MirrorsOptions};
 use seedpod_actors::search::messages::GetProfile;
 use seedpod_actors::search::{SearchActor, SearchMetrics};
 use seedpod_actors::seeder::{SeederActor, SeederMetrics};
@@ -288,7 +290,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         catalog.clone(),
         swarm.clone(),
         store.clone(),
-        outside.recipient(),
+        outside.clone().recipient(),
         key(),
         card.sign().or_exit(Exit::Config)?,
         FriendsMetrics::new(&mut registry),
@@ -302,6 +304,27 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         .await
         .context("the friend list")?
         .or_exit(Exit::Config)?;
+    let options = MirrorsOptions {
+        budgets: Budgets {
+            by_hand: settings.mirror.by_hand.bytes(),
+            most_viewed: settings.mirror.most_viewed.bytes(),
+        },
+        store: store.clone(),
+        folder: media.clone(),
+        search: search.clone(),
+        friends: friends.clone(),
+        library: library.clone(),
+        publisher: catalog.clone().recipient(),
+        fetcher: outside.recipient(),
+        metrics: MirrorMetrics::new(&mut registry),
+        lifeline: supervisor.lifeline("mirrors"),
+    };
+    let mirrors = tokio::task::spawn_blocking(|| MirrorsActor::open(options))
+        .await
+        .context("reading the copies panicked")?
+        .or_exit(Exit::Config)?
+        .start();
+    follow(&catalog, mirrors.clone().recipient()).await?;
     swarm
         .subscribe(Subscribers {
             envelopes: catalog.clone().recipient(),
@@ -328,6 +351,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         accounts: accounts.into(),
         audience: audience.into(),
         library: library.into(),
+        mirrors: mirrors.into(),
         tracker,
         seeder,
         uploads,

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::RANGE;
 use reqwest::redirect;
 use reqwest::{Client, StatusCode};
 
@@ -14,6 +15,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Time for a whole fetch, connecting included.
 const FETCH_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Time for a part of a large file.
+const RANGE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Redirects followed within one host, for example from http to https.
 const REDIRECTS_MAX: usize = 3;
@@ -112,6 +116,24 @@ impl Fetcher {
     /// # Errors
     /// As [`Fetcher::get`], and when the deadline passes.
     pub async fn get_within(&self, url: &str, max: usize, deadline: Duration) -> Result<Vec<u8>, FetchError> {
+        self.fetch(url, None, max, deadline).await
+    }
+
+    /// At most `count` bytes of the file at `url`, from `first` on.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`]; also when the host gives the whole file instead of a part.
+    pub async fn get_range(&self, url: &str, first: u64, count: usize) -> Result<Vec<u8>, FetchError> {
+        self.fetch(url, Some(first), count, RANGE_DEADLINE).await
+    }
+
+    async fn fetch(
+        &self,
+        url: &str,
+        first: Option<u64>,
+        max: usize,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, FetchError> {
         let network = |error: reqwest::Error| match error.is_timeout() {
             true => FetchError::Timeout(deadline),
             false => FetchError::Network(causes(&error.without_url())),
@@ -121,14 +143,15 @@ impl Fetcher {
             max,
         };
 
-        let mut response = self
-            .client
-            .get(url)
-            .timeout(deadline)
-            .send()
-            .await
-            .map_err(network)?;
-        if response.status() != StatusCode::OK {
+        let mut request = self.client.get(url).timeout(deadline);
+        let mut expected = StatusCode::OK;
+        if let Some(first) = first {
+            let last = first + (max as u64).saturating_sub(1);
+            request = request.header(RANGE, format!("bytes={first}-{last}"));
+            expected = StatusCode::PARTIAL_CONTENT;
+        }
+        let mut response = request.send().await.map_err(network)?;
+        if response.status() != expected {
             return Err(FetchError::Status {
                 url: url.to_owned(),
                 status: response.status(),

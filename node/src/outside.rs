@@ -6,6 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use seedpod_actors::friends::messages::{ResolveError, ResolveHost, ResolvedHost};
 use seedpod_actors::library::messages::{FetchError, FetchFile};
+use seedpod_actors::mirrors::messages::FetchRange;
 use seedpod_actors::supervise::Lifeline;
 use seedpod_protocol::envelope::Envelope;
 use seedpod_protocol::records::{Card, Record};
@@ -60,17 +61,28 @@ impl Handler<FetchFile> for Outside {
 
     fn handle(&mut self, FetchFile { url, limit }: FetchFile, _: &mut Context<Self>) -> Self::Result {
         let fetcher = self.fetcher.clone();
+        Box::pin(async move { fetcher.get(&url, limit).await.map(Bytes::from).map_err(refused) })
+    }
+}
+
+impl Handler<FetchRange> for Outside {
+    type Result = ResponseFuture<Result<Bytes, FetchError>>;
+
+    fn handle(&mut self, range: FetchRange, _: &mut Context<Self>) -> Self::Result {
+        let fetcher = self.fetcher.clone();
         Box::pin(async move {
-            fetcher
-                .get(&url, limit)
-                .await
-                .map(Bytes::from)
-                .map_err(|error| match error {
-                    fetch::FetchError::Status { status, .. } => FetchError::Status(status.as_u16()),
-                    fetch::FetchError::TooLarge { max, .. } => FetchError::TooLarge(max),
-                    other => FetchError::Unreachable(other.to_string()),
-                })
+            let FetchRange { url, first, count } = range;
+            let part = fetcher.get_range(&url, first, count).await;
+            part.map(Bytes::from).map_err(refused)
         })
+    }
+}
+
+fn refused(error: fetch::FetchError) -> FetchError {
+    match error {
+        fetch::FetchError::Status { status, .. } => FetchError::Status(status.as_u16()),
+        fetch::FetchError::TooLarge { max, .. } => FetchError::TooLarge(max),
+        other => FetchError::Unreachable(other.to_string()),
     }
 }
 

@@ -13,6 +13,7 @@ use seedpod_actors::library::folder::PictureKind;
 use seedpod_actors::library::messages::LibraryError;
 use seedpod_actors::library::resumable::ResumeError;
 use seedpod_actors::library::upload::UploadError;
+use seedpod_actors::mirrors::messages::MirrorError;
 use serde::Serialize;
 use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{Response as HttpResponse, StatusCode};
@@ -226,6 +227,19 @@ impl From<AudienceError> for ApiError {
             AudienceError::Unknown(_) => Self::NotFound(error.to_string()),
             AudienceError::Store(_) if error.is_full() => Self::NoSpace(error.to_string()),
             AudienceError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<MirrorError> for ApiError {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Unknown | MirrorError::NotChosen | MirrorError::NoFriend => {
+                Self::NotFound(error.to_string())
+            }
+            MirrorError::OurOwn | MirrorError::TooMany(_) => Self::Conflict(error.to_string()),
+            MirrorError::DiskFull => Self::NoSpace(error.to_string()),
+            MirrorError::Store(_) => Self::internal(&error),
         }
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use seedpod_actors::catalog::messages::{Change, Changed, HeldRecord, Subscribe};
 use seedpod_actors::friends::messages::{FriendEntry, ListPods};
+use seedpod_actors::mirrors::messages::{CopyEntry, ListMirrors};
 use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{PodId, Timestamp, VideoId};
 use seedpod_protocol::records::{Privacy, Record};
@@ -41,7 +42,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(crate) enum Hint {
     /// A video did.
     Video(VideoHint),
-    /// A friend came, left, or is in another state.
+    /// A friend came, left, or is in another state; or a copy of a friend's video got further.
     Friends,
     /// Much at once.
     Look,
@@ -235,7 +236,10 @@ pub(crate) async fn follow(site: Site, reporter: actix::Addr<Reporter>) {
             let Ok(pods) = ask(&site.rooms().friends, ListPods).await else {
                 continue;
             };
-            let now = fingerprint(&pods);
+            let Ok(mirrors) = ask(&site.rooms().mirrors, ListMirrors).await else {
+                continue;
+            };
+            let now = fingerprint(&pods, &mirrors.copies);
             if seen.swap(now, Ordering::Relaxed) != now {
                 news.tell(Hint::Friends);
             }
@@ -247,12 +251,15 @@ pub(crate) async fn follow(site: Site, reporter: actix::Addr<Reporter>) {
     }
 }
 
-/// What, when it changes, is worth another look at the friend list.
-fn fingerprint(pods: &[FriendEntry]) -> u64 {
+/// What, when it changes, is worth another look at the friend list and at copies of friends' videos.
+fn fingerprint(pods: &[FriendEntry], copies: &[CopyEntry]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for pod in pods {
         (pod.number, &pod.host, pod.phase, pod.score).hash(&mut hasher);
         (pod.connected, pod.in_sync, &pod.trouble).hash(&mut hasher);
+    }
+    for copy in copies {
+        (copy.video, copy.held, copy.state.word()).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -15,6 +15,7 @@ use seedpod_actors::catalog::CatalogActor;
 use seedpod_actors::friends::FriendsActor;
 use seedpod_actors::library::folder::MediaFolder;
 use seedpod_actors::library::{LibraryActor, Uploads};
+use seedpod_actors::mirrors::MirrorsActor;
 use seedpod_actors::search::SearchActor;
 use seedpod_actors::seeder::SeederActor;
 use seedpod_actors::supervise::{Live, Supervisor};
@@ -55,6 +56,8 @@ pub struct Rooms {
     pub audience: Live<AudienceActor>,
     /// Uploads, media files, pictures, torrents.
     pub library: Live<LibraryActor>,
+    /// Copies of friends' videos.
+    pub mirrors: Live<MirrorsActor>,
     /// Who watches what.
     pub tracker: Live<TrackerActor>,
     /// What was served.

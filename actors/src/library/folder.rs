@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! media/videos/<uuid>-<resolution>.<ext>    this pod's own files, as they were uploaded
+//! media/mirrors/<uuid>-<resolution>.<ext>   copies of friends' files, whole and checked; the room `mirrors` knows which
+//! media/mirrors/<the same>.part             those on their way: good pieces from the first on, and nothing else
 //! media/set-aside/<the same>                files that were there when not one video was known; nobody reads or deletes them
 //! media/pictures/<uuid>-thumbnail-<hash>.jpg  pictures of own and friends' videos, named by the start of their hash:
 //! media/pictures/<uuid>-preview-<hash>.jpg    a newer picture never lies under an older one's name
@@ -132,6 +134,7 @@ impl MediaFolder {
             folder.videos(),
             folder.pictures(),
             folder.infos(),
+            folder.mirrors(),
             folder.tmp(),
         ] {
             DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
@@ -158,6 +161,21 @@ impl MediaFolder {
     /// The path of a media file.
     pub fn video(&self, name: &MediaName) -> PathBuf {
         self.videos().join(name.to_string())
+    }
+
+    /// The path of a copy of a friend's media file, whether it exists or not: under this name it is whole.
+    pub fn mirror(&self, name: &MediaName) -> PathBuf {
+        self.mirrors().join(name.to_string())
+    }
+
+    /// The same by the text of its name; none where that is not a media file's name.
+    pub fn mirror_file(&self, name: &str) -> Option<PathBuf> {
+        name.parse().ok().map(|name| self.mirror(&name))
+    }
+
+    /// Where copies of friends' media files lie.
+    pub(crate) fn mirrors(&self) -> PathBuf {
+        self.media().join("mirrors")
     }
 
     /// The path of a picture of this content.
@@ -226,7 +244,7 @@ impl MediaFolder {
 
     /// Makes sure of room for `bytes` more bytes of a file from an offset on: nobody else gets it, and the file's length
     /// stays what it is. On a file system that promises nothing, the room is there now and may be gone later. Blocks.
-    pub(super) fn allocate(&self, file: &File, from: u64, bytes: u64) -> io::Result<()> {
+    pub(crate) fn allocate(&self, file: &File, from: u64, bytes: u64) -> io::Result<()> {
         if bytes == 0 {
             return Ok(());
         }
@@ -254,7 +272,7 @@ impl MediaFolder {
 }
 
 /// Deletes a file; one that is not there is as good as deleted. Blocks.
-pub(super) fn delete(path: &Path) -> io::Result<()> {
+pub(crate) fn delete(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -29,7 +29,7 @@ pub mod upload;
 mod workshop;
 
 pub use self::actor::{LibraryActor, LibraryOptions};
-pub use self::folder::{MediaFolder, PictureKind};
+pub use self::folder::{MediaFolder, MediaName, PictureKind};
 pub use self::media::tool::MediaTools;
 pub use self::metrics::LibraryMetrics;
 pub use self::quota::Quotas;

@@ -69,6 +69,10 @@ pub const UPLOADS: Table = Table::new(11, "uploads");
 /// Invites to become a friend. Key: the invite's id (16 bytes). Value: what it is for and who came in by it. Owner: `friends`.
 pub const INVITES: Table = Table::new(12, "invites");
 
+/// Copies of friends' videos, which were chosen, and what they may take. Key: 0 or 1 ‖ video id (16 bytes), or 2 ‖ a bucket. Value:
+/// version and the rest. Owner: `mirrors`.
+pub const MIRRORS: Table = Table::new(20, "mirrors");
+
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
     META,
@@ -83,6 +87,7 @@ pub const ALL: &[Table] = &[
     RATINGS,
     UPLOADS,
     INVITES,
+    MIRRORS,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first

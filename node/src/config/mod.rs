@@ -35,6 +35,8 @@ pub struct Settings {
     pub network: Network,
     /// The WebTorrent tracker.
     pub tracker: Tracker,
+    /// Copies of friends' videos.
+    pub mirror: Mirror,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Registration of new users.
@@ -123,6 +125,16 @@ pub struct Network {
 pub struct Tracker {
     /// Whether torrents outside the catalog are served too.
     pub open: bool,
+}
+
+/// How much room copies of friends' videos may take; changed while the pod runs, what was set there wins.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// Those chosen by hand.
+    pub by_hand: Size,
+    /// The most viewed; 0 keeps none.
+    pub most_viewed: Size,
 }
 
 /// Registration of new users.

@@ -10,12 +10,12 @@ use seedpod_test_net::{Options, TestNet};
 use tempfile::TempDir;
 
 /// A file system of 32 MiB; unmounted at the end, after the pods are gone.
-struct SmallDisk {
-    folder: TempDir,
+pub(crate) struct SmallDisk {
+    pub(crate) folder: TempDir,
 }
 
 impl SmallDisk {
-    fn mount() -> anyhow::Result<Self> {
+    pub(crate) fn mount() -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("seedpod-small-disk-")?;
         let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=32m", "seedpod-test"])
@@ -29,14 +29,19 @@ impl SmallDisk {
         Ok(Self { folder })
     }
 
-    fn filler(&self) -> PathBuf {
+    pub(crate) fn filler(&self) -> PathBuf {
         self.folder.path().join("filler")
     }
 
     /// Takes all room there is, as others on the machine would.
     fn fill(&self) -> anyhow::Result<()> {
+        self.fill_but(0)
+    }
+
+    /// Takes all but so many bytes.
+    pub(crate) fn fill_but(&self, left: u64) -> anyhow::Result<()> {
         let room = rustix::fs::statvfs(self.folder.path())?;
-        let bytes = usize::try_from(room.f_bavail * room.f_frsize)?;
+        let bytes = usize::try_from((room.f_bavail * room.f_frsize).saturating_sub(left))?;
         let mut filler = std::fs::File::options()
             .create(true)
             .append(true)

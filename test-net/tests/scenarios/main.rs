@@ -17,6 +17,7 @@ mod health;
 mod hostile;
 mod kill_loop;
 mod ledger;
+mod mirrors;
 mod networks;
 mod power_cut;
 mod ranges;

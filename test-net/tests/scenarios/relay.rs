@@ -113,7 +113,7 @@ impl Viewer {
 }
 
 /// A figure of a pod's metrics, labels included; 0 if it never counted.
-async fn figure(pod: &Pod, name: &str) -> anyhow::Result<u64> {
+pub(crate) async fn figure(pod: &Pod, name: &str) -> anyhow::Result<u64> {
     let metrics = pod.visitor().get("/metrics").await?.status(200)?.text_whole();
     let line = metrics
         .lines()

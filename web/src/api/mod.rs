@@ -4,6 +4,7 @@ mod audience;
 mod channels;
 mod events;
 mod fields;
+mod mirrors;
 mod oauth;
 mod pods;
 mod resumable;
@@ -23,9 +24,11 @@ use warp::{Filter, Reply};
 pub(crate) use audience::parse_rating;
 pub(crate) use channels::find as find_channel;
 pub(crate) use fields::{Fields, Pictures};
+pub(crate) use mirrors::parse_bucket;
 pub(crate) use pods::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 pub(crate) use tus::greet as greet_tus;
 pub(crate) use upload::receive;
+pub(crate) use videos::find as find_video;
 pub(crate) use videos::{parse_key, remove, update};
 
 use crate::body::BodyStream;
@@ -50,6 +53,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(videos::routes(site))
         .unify()
         .or(pods::routes(site))
+        .unify()
+        .or(mirrors::routes(site))
         .unify()
         .or(events::routes(site))
         .unify();

@@ -273,7 +273,7 @@ fn editor(caller: &Caller) -> Editor {
 }
 
 /// The live video that a text names.
-pub(super) async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
+pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
     let key = parse_key(id)?;
     let found = ask(&visit.site.rooms().search, GetVideo(key)).await?;
     found.ok_or_else(|| ApiError::NotFound(format!("there is no video `{}`", shorten(id))))

@@ -52,7 +52,13 @@ async fn serve(name: String, method: Method, visit: Visit, save: bool) -> Result
         .ok_or_else(unknown)?;
     let (length, info_hash) = (known.size, known.info_hash);
 
-    let path = rooms.media.media_file(&name).ok_or_else(unknown)?;
+    // A copy of a friend's video is whole, and checked, when it has its name.
+    let path = if entry.is_local {
+        rooms.media.media_file(&name)
+    } else {
+        rooms.media.mirror_file(&name)
+    };
+    let path = path.ok_or_else(unknown)?;
     let opened = tokio::task::spawn_blocking(move || -> io::Result<(File, u64)> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();

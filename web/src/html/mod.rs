@@ -4,6 +4,7 @@
 //! the reason when it did not.
 
 mod account;
+mod copies;
 mod lists;
 mod mine;
 mod network;
@@ -83,6 +84,15 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .then(|visit: Visit| show(visit.clone(), network::page(visit)))
         .or(post(warp::path!("network" / "make-friends").boxed())
             .then(|visit: Visit, body| show(visit.clone(), network::make_friends(visit, body))))
+        .unify()
+        .or(post(warp::path!("network" / "keep").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), copies::keep(visit, body))))
+        .unify()
+        .or(post(warp::path!("network" / "let-go").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), copies::let_go(visit, body))))
+        .unify()
+        .or(post(warp::path!("network" / "budget").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), copies::set_budget(visit, body))))
         .unify()
         .or(post(warp::path!("network" / "remove").boxed())
             .then(|visit: Visit, body| show(visit.clone(), network::remove(visit, body))))

@@ -12,7 +12,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::lists::LATEST;
-use super::{chrome, own_csp, page as answer_page, see_other, sentence};
+use super::{chrome, copies, own_csp, page as answer_page, see_other, sentence};
 use crate::api::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 use crate::body::{BodyStream, fields};
 use crate::dto::reason_text;
@@ -29,7 +29,10 @@ use crate::visit::{Caller, Visit};
 const MOST_DAYS: u64 = 3650;
 
 /// A form of this page, sent by an administrator from a page of this pod.
-async fn administrators_form(visit: &Visit, body: BodyStream) -> Result<(Query, Caller), ApiError> {
+pub(super) async fn administrators_form(
+    visit: &Visit,
+    body: BodyStream,
+) -> Result<(Query, Caller), ApiError> {
     let form = fields(&visit.headers, body).await?;
     let caller = visit.form_writer(form.first(CSRF_FIELD)).await?;
     caller.require_administrator()?;
@@ -247,8 +250,14 @@ async fn show(
     } else {
         (Vec::new(), None)
     };
+    let copies = if is_admin {
+        Some(copies::view(visit).await?)
+    } else {
+        None
+    };
     let view = NetworkPage {
         chrome: chrome(visit, caller).await,
+        copies,
         pod_id: options.pod_id.to_string(),
         friends,
         requests,

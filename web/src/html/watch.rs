@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use seedpod_actors::audience::messages::{GetRating, Rate, Rating};
 use seedpod_actors::friends::messages::ListPods;
+use seedpod_actors::mirrors::messages::{GetSources, Source};
 use seedpod_actors::search::messages::{GetVideo, ListVideos, VideoEntry, VideoFilter};
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -43,9 +44,10 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
         Privacy::Public => None,
         Privacy::Unlisted => label(&PRIVACIES, 2),
     };
+    let mirrors = mirrors(&visit, &entry).await?;
     let view = WatchPage {
         chrome: chrome(&visit, caller.as_ref()).await,
-        player: player(&visit, &entry),
+        player: player(&visit, &entry, &mirrors),
         channel: channel_name(&entry),
         channel_url: channel_url(&entry),
         description: video.description.clone().unwrap_or_default(),
@@ -81,7 +83,11 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
             .map(|other| card(other, own_url))
             .collect(),
     };
-    Ok(page(view.html(), StatusCode::OK, &policy(&visit, &entry)))
+    Ok(page(
+        view.html(),
+        StatusCode::OK,
+        &policy(&visit, &entry, &mirrors),
+    ))
 }
 
 /// Takes a rating from the page's form, and leads back to the page.
@@ -126,15 +132,16 @@ pub(super) async fn embed(id: String, visit: Visit) -> Result<Response, ApiError
         visit.site.options().public_url,
         links::watch_path(&entry.id)
     );
+    let mirrors = mirrors(&visit, &entry).await?;
     let view = EmbedPage {
         assets: visit.site.assets().urls(),
-        player: player(&visit, &entry),
+        player: player(&visit, &entry, &mirrors),
         watch_url,
     };
     Ok(page(
         view.html(),
         StatusCode::OK,
-        &policy(&visit, &entry).embeddable(),
+        &policy(&visit, &entry, &mirrors).embeddable(),
     ))
 }
 
@@ -147,16 +154,24 @@ async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
         .ok_or_else(missing)
 }
 
-/// The page may load from its own pod and from the video's origin.
-fn policy(visit: &Visit, entry: &VideoEntry) -> Csp {
-    let csp = own_csp(visit);
+/// Pods with a copy of the video that answer; this one, if it has one, among them.
+async fn mirrors(visit: &Visit, entry: &VideoEntry) -> Result<Vec<Source>, ApiError> {
+    ask(&visit.site.rooms().mirrors, GetSources(entry.id)).await
+}
+
+/// The page may load from its own pod, from the video's origin, and from pods with a copy.
+fn policy(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> Csp {
+    let csp = mirrors
+        .iter()
+        .filter(|mirror| !mirror.is_local)
+        .fold(own_csp(visit), |csp, mirror| csp.media(&mirror.url));
     match Origin::of(entry, &visit.site.options().public_url) {
         Some(origin) => csp.media(origin.url()).connect(&origin.tracker()),
         None => csp,
     }
 }
 
-fn player(visit: &Visit, entry: &VideoEntry) -> PlayerView {
+fn player(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> PlayerView {
     let (id, video) = (&entry.id, &entry.video);
     let own = Origin::at(&visit.site.options().public_url);
     let origin = Origin::of(entry, own.url());
@@ -178,6 +193,11 @@ fn player(visit: &Visit, entry: &VideoEntry) -> PlayerView {
             magnet: origin.magnet(id, video, file),
             torrent_url: format!("/static/torrents/{}", file.torrent_name(id)),
             web_seed: origin.web_seed(id, file),
+            mirrors: mirrors
+                .iter()
+                .filter(|mirror| mirror.info_hashes.contains(&file.info_hash))
+                .map(|mirror| Origin::at(&mirror.url).web_seed(id, file))
+                .collect(),
         });
         files.collect::<Vec<_>>()
     };

@@ -30,6 +30,9 @@
 //! | make an invite | POST `/network/invite` | `label`, `days` (empty: for ever), `uses` |
 //! | take an invite back | POST `/network/revoke` | `id` |
 //! | quit | POST `/network/quit` | |
+//! | keep a copy of a video | POST `/network/keep` | `video`, an id or the address of its page |
+//! | keep it no more | POST `/network/let-go` | `video`, its uuid |
+//! | room for copies | POST `/network/budget` | `bucket` = `by-hand`, `most-viewed` or a friend's id; `gb` |
 //! | watch, embed | GET `/w/<shortUUID>`, `/videos/embed/<uuid>` | |
 //! | what changed since | GET `/api/v1/events` | `since` = [`Chrome::moment`], `video` |
 //! | a channel, an account | GET `/c/<handle>`, `/a/<name>`, those of friends with `@host` | `start` |
@@ -42,6 +45,7 @@
 
 mod about;
 mod channel;
+mod copies;
 mod embed;
 mod error;
 mod format;
@@ -64,6 +68,7 @@ mod tests;
 
 pub use about::AboutPage;
 pub use channel::ChannelPage;
+pub use copies::{CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep};
 pub use embed::EmbedPage;
 pub use error::ErrorPage;
 pub use format::{bytes, clock, count, day, iso, relative};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use askama::Template;
 
-use super::{Chrome, count};
+use super::{Chrome, CopiesView, count};
 
 /// How things stand with one friend. Every state that is not good says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -276,6 +276,8 @@ pub struct NetworkPage {
     pub pod_id: String,
     /// Its friends, and those that just ceased to be.
     pub friends: Vec<FriendRow>,
+    /// Copies of friends' videos, for who may run the pod.
+    pub copies: Option<CopiesView>,
     /// Pods that asked and have no answer yet; shown to whoever may answer.
     pub requests: Vec<RequestRow>,
     /// Invites this pod has made; shown to whoever runs it.

@@ -1,10 +1,10 @@
 //! Sample data for the tests of pages, with hostile text in every place that strangers fill.
 
 use super::{
-    AboutPage, AssetUrls, ChannelPage, Choice, Chrome, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
-    FriendState, HomePage, InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView,
-    QrCode, Ratings, Received, RequestRow, ScoreNote, SourceFile, UiUrls, UploadPage, UserMenu, VideoCard,
-    VideoFields, WatchPage,
+    AboutPage, AssetUrls, ChannelPage, Choice, Chrome, CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep,
+    EditPage, EmbedPage, ErrorPage, Filter, FriendRow, FriendState, HomePage, InviteRow, LoginPage, MyVideo,
+    MyVideosPage, NetworkPage, Pager, PlayerView, QrCode, Ratings, Received, RequestRow, ScoreNote,
+    SourceFile, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -95,6 +95,7 @@ pub(super) fn file(text: &str) -> SourceFile {
         info_hash: "c9e15763f722f23e98a29decdfae341b98d53056".to_owned(),
         magnet: format!("magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056&dn={text}-720.mp4"),
         torrent_url: format!("/static/torrents/{text}-720.torrent"),
+        mirrors: vec![text.to_owned()],
         web_seed: format!("http://localhost:9003/static/webseed/{text}-720.mp4"),
     }
 }
@@ -247,8 +248,33 @@ pub(super) fn friend(id: &str, text: &str, state: FriendState) -> FriendRow {
 }
 
 pub(super) fn network(chrome: Chrome, text: &str) -> NetworkPage {
+    let copy = |uuid: &str, state: CopyStep| CopyRow {
+        uuid: uuid.to_owned(),
+        url: "/w/x".to_owned(),
+        title: text.to_owned(),
+        host: text.to_owned(),
+        reason: CopyReason::Hand,
+        state,
+        size: 50_000_000,
+        held: 20_000_000,
+    };
+    let copies = CopiesView {
+        rows: vec![
+            copy("c1", CopyStep::Fetching),
+            copy("c2", CopyStep::Stuck(text.to_owned())),
+            copy("c3", CopyStep::OverBudget),
+        ],
+        budgets: vec![CopyBudget {
+            name: "by-hand".to_owned(),
+            title: text.to_owned(),
+            limit: 10_000_000_000,
+            used: 150_000_000,
+            is_set: true,
+        }],
+    };
     NetworkPage {
         chrome,
+        copies: Some(copies),
         pod_id: text.to_owned(),
         friends: vec![
             friend("1", text, FriendState::InSync),

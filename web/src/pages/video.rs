@@ -83,6 +83,8 @@ pub struct SourceFile {
     pub torrent_url: String,
     /// Address of the origin's web seed.
     pub web_seed: String,
+    /// Addresses of the same file at pods that keep a copy and answer.
+    pub mirrors: Vec<String>,
 }
 
 impl SourceFile {
@@ -143,6 +145,7 @@ struct FileData<'a> {
     magnet: &'a str,
     torrent_url: &'a str,
     web_seed: &'a str,
+    mirrors: &'a [String],
 }
 
 impl PlayerView {
@@ -158,6 +161,7 @@ impl PlayerView {
             magnet: &file.magnet,
             torrent_url: &file.torrent_url,
             web_seed: &file.web_seed,
+            mirrors: &file.mirrors,
         });
         ScriptJson::of(&PlayerData {
             uuid: &self.uuid,

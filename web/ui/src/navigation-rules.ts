@@ -43,6 +43,6 @@ export function mayStay(present: Pick<ParentNode, 'querySelector'>, fresh: Pick<
  * first: only pages that need no other host may be shown in it.
  */
 export function sourcesOf(data: PlayerData | undefined, here: string): Set<string> {
-  const addresses = data ? [...data.trackers, ...data.files.flatMap(({ url, webSeed }) => [url, webSeed])] : [];
+  const addresses = data ? [...data.trackers, ...data.files.flatMap(({ url, webSeed, mirrors }) => [url, webSeed, ...mirrors])] : [];
   return new Set([new URL(here).host, ...addresses.filter((address) => URL.canParse(address, here)).map((address) => new URL(address, here).host)]);
 }

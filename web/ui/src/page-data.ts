@@ -14,6 +14,8 @@ export interface FileSource {
   readonly torrentUrl: string;
   /** The origin's web seed. */
   readonly webSeed: string;
+  /** The same at pods that keep a copy and answer. */
+  readonly mirrors: readonly string[];
 }
 
 export interface PlayerData {
@@ -40,6 +42,7 @@ function parseFile(value: unknown): FileSource {
     magnet: asText(file.magnet, 'magnet'),
     torrentUrl: asText(file.torrentUrl, 'torrentUrl'),
     webSeed: asText(file.webSeed, 'webSeed'),
+    mirrors: asArray(file.mirrors, 'mirrors').map((mirror) => asText(mirror, 'mirror')),
   };
 }
 

@@ -235,7 +235,7 @@ export class PodPlayer extends HTMLElement {
     if (source === 'swarm') {
       this.#note = '';
       // Not before: while the video plays over HTTP, the origin is not asked for the same file twice.
-      this.#engine?.useWebSeeds(reachable([this.#file?.webSeed ?? ''], location.protocol));
+      this.#engine?.useWebSeeds(reachable([this.#file?.webSeed ?? '', ...(this.#file?.mirrors ?? [])], location.protocol));
       if (started) this.#engine?.wantAll();
     }
     this.#stalled = false;
