@@ -103,15 +103,15 @@ pub(crate) fn is_map(bytes: &[u8]) -> bool {
 /// The two byte strings of a list of exactly two, without copying them.
 pub(crate) fn pair_of_byte_strings(bytes: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
     let mut reader = Reader { bytes, at: 0 };
-    let list = reader.head()?;
-    let mut next = || match reader.head()? {
-        (BYTES, len) => reader.take(len).map(Some),
-        _ => Ok(None),
-    };
-    match (list, next()?, next()?) {
-        ((ARRAY, 2), Some(first), Some(second)) => Ok((first, second)),
-        _ => Err(CodecError::shape("not a list of two byte strings")),
+    let other = || CodecError::shape("not a list of two byte strings");
+    if reader.head()? != (ARRAY, 2) {
+        return Err(other());
     }
+    let mut next = || match reader.head()? {
+        (BYTES, len) => reader.take(len),
+        _ => Err(other()),
+    };
+    Ok((next()?, next()?))
 }
 
 /// Reads a value without any check of the bytes: only after [`check`], and only to choose how to decode them in earnest.
