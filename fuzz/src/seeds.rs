@@ -28,7 +28,9 @@ pub fn all() -> Vec<Seed> {
             bytes: bytes.to_vec(),
         });
     };
-    for (name, bytes) in vectors(include_str!("../../protocol/vectors/records.hex")) {
+    let records = vectors(include_str!("../../protocol/vectors/records.hex"));
+    let keys = vectors(include_str!("../../protocol/vectors/keys.hex"));
+    for (name, bytes) in records.chain(keys) {
         if name.contains("envelope") {
             add("envelope", name, &bytes);
             add("door", name, &bytes);

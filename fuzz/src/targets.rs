@@ -14,6 +14,7 @@ use seedpod_protocol::magnet::Magnet;
 use seedpod_protocol::metainfo::{Info, Metainfo};
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::{Request, Response};
+use seedpod_protocol::succession::Succession;
 use seedpod_protocol::tracker::ClientMessage;
 
 /// The author of what is signed here.
@@ -102,7 +103,7 @@ pub(crate) fn door(bytes: &[u8]) {
             Err(refusal) => assert!(refusal.blames() || refusal.ban().is_none(), "{refusal}"),
         }
     }
-    if let Ok(record) = introduce(bytes, &author) {
+    if let Ok(record) = introduce(bytes, &author, &Succession::new(author)) {
         assert_eq!(record.header().author, author);
     }
 }

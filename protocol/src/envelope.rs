@@ -25,8 +25,10 @@ use crate::{
 
 /// Says that a signed byte string is a body of this protocol. No other signature of a pod's key covers bytes that begin like a body.
 const DOMAIN: &str = "seedpod-envelope";
-/// The version of the body's form.
+/// The version of the body's form when the author's first key signs.
 const VERSION: u64 = 1;
+/// The version that names who signs: a later key of the author's, its recovery key, or whoever says something about keys.
+const VERSION_SIGNER: u64 = 2;
 
 /// One run of a pod, from start to stop: drawn and stored before the first signature of the run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +78,17 @@ pub struct Stamp {
     pub seq: u64,
 }
 
+impl Stamp {
+    /// Before every stamp that a pod gives. What a pod's keys say without a count of their own stands under it.
+    pub const ZERO: Self = Self {
+        epoch: Epoch {
+            counter: 0,
+            tag: [0; 8],
+        },
+        seq: 0,
+    };
+}
+
 /// What a statement is about. A retired number keeps its line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kind(pub u16);
@@ -121,11 +134,11 @@ impl Kind {
     pub const CONTRIBUTION: Self = Self(8);
     /// A copy that a pod keeps of a friend's video.
     pub const MIRROR: Self = Self(9);
-    /// Reserved: the hash of an offline recovery key.
+    /// The hash of an offline recovery key.
     pub const RECOVERY_PIN: Self = Self(10);
-    /// Reserved: the key that follows this one.
+    /// The key that follows this one.
     pub const SUCCESSOR: Self = Self(11);
-    /// Reserved: the end of a key.
+    /// The end of a key.
     pub const REVOCATION: Self = Self(12);
     /// Retired before it was used: what a report says is no record ([`Self::REPORT`]).
     pub const ABUSE: Self = Self(13);
@@ -143,6 +156,11 @@ impl Kind {
     /// Whether statements of this kind are records, which catalogs keep; also for kinds this version does not know.
     pub const fn is_record(self) -> bool {
         self.0 < limits::RECORD_KIND_END
+    }
+
+    /// Whether statements of this kind, in an envelope that names its signer, are about the author's keys.
+    pub const fn is_of_keys(self) -> bool {
+        matches!(self, Self::RECOVERY_PIN | Self::SUCCESSOR | Self::REVOCATION)
     }
 
     /// Its name in logs and metrics; `other` for kinds that are not in the table, so that strangers make up no labels.
@@ -192,8 +210,10 @@ impl<'de> Deserialize<'de> for State {
 /// What a statement says of itself. Of an [`Envelope`] it is a claim, of a [`Verified`] it is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// Who signed.
+    /// Which pod says it.
     pub author: PodId,
+    /// Who signed, if the envelope names it: version 2. Without it, the author's first key, which is its name.
+    pub signer: Option<PodId>,
     /// The run of the author's pod.
     pub epoch: Epoch,
     /// The count within the run.
@@ -207,9 +227,25 @@ pub struct Header {
 }
 
 impl Header {
-    /// The register that this statement wants to be the head of.
+    /// The register that this statement wants to be the head of. Statements about keys have registers of their signer's own: no key
+    /// says a word over another's.
     pub fn key(&self) -> RegisterKey {
-        register_key(&self.author, self.kind, &self.object)
+        match self.signer {
+            Some(signer) if self.is_of_keys() => {
+                keys_register(&self.author, &signer, self.kind, &self.object)
+            }
+            _ => register_key(&self.author, self.kind, &self.object),
+        }
+    }
+
+    /// The key whose signature this carries.
+    pub fn signer(&self) -> PodId {
+        self.signer.unwrap_or(self.author)
+    }
+
+    /// Whether this is about the author's keys.
+    pub fn is_of_keys(&self) -> bool {
+        self.signer.is_some() && self.kind.is_of_keys()
     }
 
     /// When it was signed.
@@ -227,6 +263,18 @@ pub fn register_key(author: &PodId, kind: Kind, object: &ObjectId) -> RegisterKe
     hasher
         .update(b"seedpod-register-v1\0")
         .update(author.as_bytes())
+        .update(&kind.0.to_be_bytes())
+        .update(object.as_bytes());
+    RegisterKey::from_bytes(hasher.finalize().into())
+}
+
+/// The register of what one key says about the keys of an author.
+fn keys_register(author: &PodId, signer: &PodId, kind: Kind, object: &ObjectId) -> RegisterKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(b"seedpod-register-v2\0")
+        .update(author.as_bytes())
+        .update(signer.as_bytes())
         .update(&kind.0.to_be_bytes())
         .update(object.as_bytes());
     RegisterKey::from_bytes(hasher.finalize().into())
@@ -257,7 +305,7 @@ impl Rank {
     }
 }
 
-/// What is signed. Every field is always there.
+/// What is signed. Every field is always there, the signer in version 2 and only there.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -269,6 +317,8 @@ struct Body {
     kind: u16,
     object: ObjectId,
     state: State,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signer: Option<PodId>,
     #[serde(with = "serde_bytes")]
     payload: Vec<u8>,
 }
@@ -278,6 +328,9 @@ struct Body {
 struct BodyHead {
     domain: String,
     version: u64,
+    /// Whatever it is: whether it is there is part of the version.
+    #[serde(default)]
+    signer: Option<de::IgnoredAny>,
 }
 
 /// Why bytes are no envelope. Malformed bytes prove nothing about the pod they name: anybody can make them.
@@ -304,6 +357,9 @@ pub enum EnvelopeError {
     /// A live statement of any kind says something.
     #[error("a live statement without a payload")]
     EmptyLive,
+    /// It names its signer where that may not be.
+    #[error("{0}")]
+    Signer(&'static str),
 }
 
 impl EnvelopeError {
@@ -317,6 +373,7 @@ impl EnvelopeError {
             Self::Sequence(_) => "sequence",
             Self::Kind => "kind",
             Self::EmptyLive => "empty-live",
+            Self::Signer(_) => "signer",
         }
     }
 
@@ -329,7 +386,7 @@ impl EnvelopeError {
 /// Why an envelope was not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The author did not sign this.
+    /// Who is named as the signer did not sign this.
     #[error("the signature is not that of {0}")]
     Signature(PodId),
     /// The author signed something that breaks the rules of its kind.
@@ -389,8 +446,10 @@ impl Envelope {
         if head.domain != DOMAIN {
             return Err(EnvelopeError::Domain(head.domain.chars().take(40).collect()));
         }
-        if head.version != VERSION {
-            return Err(EnvelopeError::Version(head.version));
+        match (head.version, &head.signer) {
+            // With a signer, version 1 has a key too many, which is found below.
+            (VERSION, _) | (VERSION_SIGNER, Some(_)) => {}
+            _ => return Err(EnvelopeError::Version(head.version)),
         }
         let Body {
             author,
@@ -399,9 +458,13 @@ impl Envelope {
             kind,
             object,
             state,
+            signer,
             payload,
             ..
         } = codec::decode(body, limits::ENVELOPE_MAX)?;
+        if head.version == VERSION && signer.is_some() {
+            return Err(CodecError::shape("version 1 of a body has no signer").into());
+        }
         if seq >= limits::INTEGER_END {
             return Err(EnvelopeError::Sequence(seq));
         }
@@ -413,12 +476,14 @@ impl Envelope {
         }
         let header = Header {
             author,
+            signer,
             epoch,
             seq,
             kind: Kind(kind),
             object,
             state,
         };
+        check_signer(&header)?;
         Ok(Self {
             bytes,
             header,
@@ -443,8 +508,9 @@ impl Envelope {
     pub fn open(self) -> Result<Verified<Record>, OpenError> {
         let (body, signature) = codec::pair_of_byte_strings(&self.bytes).expect("decoded before");
         let signature = signature.try_into().expect("measured before");
-        if !keys::verify(&self.header.author, body, signature) {
-            return Err(OpenError::Signature(self.header.author));
+        let signer = self.header.signer();
+        if !keys::verify(&signer, body, signature) {
+            return Err(OpenError::Signature(signer));
         }
         self.reopen()
     }
@@ -472,7 +538,33 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// A statement that its author signed and that keeps the rules of its kind. Cheap to clone.
+/// Each statement has one form: the first key signs without being named, but for what is about keys.
+fn check_signer(header: &Header) -> Result<(), EnvelopeError> {
+    let Some(signer) = header.signer else {
+        return Ok(());
+    };
+    if header.kind.is_of_keys() {
+        return if header.state == State::Live {
+            Ok(())
+        } else {
+            Err(EnvelopeError::Signer("a statement about keys is not taken back"))
+        };
+    }
+    if signer == header.author {
+        return Err(EnvelopeError::Signer("the first key is named as the signer"));
+    }
+    if !header.kind.is_record() {
+        return Err(EnvelopeError::Signer(
+            "what is no record is signed by the first key",
+        ));
+    }
+    Ok(())
+}
+
+/// A statement that whoever it names as its signer signed, and that keeps the rules of its kind. Cheap to clone.
+///
+/// In version 1 that is the author. In version 2 it is one of the author's other keys, or somebody who says so: what the author said about
+/// its keys tells which ([`Succession`](crate::succession::Succession)).
 pub struct Verified<T = Record> {
     sealed: Arc<Sealed>,
     payload: Arc<T>,
@@ -633,10 +725,13 @@ impl Draft {
         }
         // Of some kinds a misfit would pass the door below, unread.
         self.payload.validate()?;
+        let of_keys = self.payload.kind().is_some_and(Kind::is_of_keys);
+        let signer = (of_keys || key.public() != key.id()).then(|| key.public());
         let payload = self.payload.encode();
         let body = codec::encode(&Body {
             domain: DOMAIN.to_owned(),
-            version: VERSION,
+            version: if signer.is_some() { VERSION_SIGNER } else { VERSION },
+            signer,
             author: key.id(),
             epoch: stamp.epoch,
             seq: stamp.seq,

@@ -555,6 +555,12 @@ hash_name!(
     RegisterKey, 32, "a register key of 64 hex digits"
 );
 
+impl From<ContentHash> for ObjectId {
+    fn from(hash: ContentHash) -> Self {
+        Self::from_bytes(&hash.0).expect("32 bytes fit")
+    }
+}
+
 impl ContentHash {
     /// Stands for nothing: the root of an empty digest.
     pub const ZERO: Self = Self([0; Self::LEN]);

@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::ids::PodId;
 
-/// The signing key of a pod. Wiped from memory when dropped.
+/// A signing key of a pod. Wiped from memory when dropped.
 pub struct PodKey {
     key: SigningKey,
+    public: PodId,
     id: PodId,
 }
 
@@ -22,11 +23,24 @@ impl PodKey {
     /// Length of a signature in bytes.
     pub const SIGNATURE_LEN: usize = 64;
 
-    /// Derives the key from 32 random bytes, the only part that is ever stored. Wipe your own copy.
+    /// Derives the first key of a pod, which gives it its name, from 32 random bytes, the only part that is ever stored. Wipe your own
+    /// copy.
     pub fn from_seed(seed: &[u8; Self::SEED_LEN]) -> Self {
         let key = SigningKey::from_bytes(seed);
-        let id = PodId::from_key(&key.verifying_key());
-        Self { key, id }
+        let public = PodId::from_key(&key.verifying_key());
+        Self {
+            key,
+            public,
+            id: public,
+        }
+    }
+
+    /// Like [`from_seed`](Self::from_seed), for a later key of a pod, or its recovery key: the name stays.
+    pub fn of_pod(id: PodId, seed: &[u8; Self::SEED_LEN]) -> Self {
+        Self {
+            id,
+            ..Self::from_seed(seed)
+        }
     }
 
     /// The seed, for storing it and for deriving libp2p's identity.
@@ -39,6 +53,11 @@ impl PodKey {
         self.id
     }
 
+    /// The public half of this key: the pod's name, if this is its first.
+    pub fn public(&self) -> PodId {
+        self.public
+    }
+
     /// Signs bytes as they are. For records use [`Draft::sign`](crate::envelope::Draft::sign), which says what is signed.
     pub fn sign(&self, bytes: &[u8]) -> [u8; Self::SIGNATURE_LEN] {
         self.key.sign(bytes).to_bytes()
@@ -47,14 +66,13 @@ impl PodKey {
 
 impl fmt::Debug for PodKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PodKey(of {})", self.id)
+        write!(f, "PodKey({} of {})", self.public, self.id)
     }
 }
 
-/// Whether a signature of these bytes is this pod's, by the strict rules all pods share (`SPEC.md` §3).
-pub fn verify(author: &PodId, bytes: &[u8], signature: &[u8; PodKey::SIGNATURE_LEN]) -> bool {
-    author
-        .key()
+/// Whether a signature of these bytes is this key's, by the strict rules all pods share (`SPEC.md` §3).
+pub fn verify(key: &PodId, bytes: &[u8], signature: &[u8; PodKey::SIGNATURE_LEN]) -> bool {
+    key.key()
         .verify_strict(bytes, &Signature::from_bytes(signature))
         .is_ok()
 }

@@ -25,6 +25,10 @@ pub const MAP_MAX: usize = 256;
 pub const INTEGER_END: u64 = 1 << 53;
 /// Longest object id, in bytes.
 pub const OBJECT_ID_MAX: usize = 32;
+/// Most keys that a pod has one after the other.
+pub const KEYS_MAX: usize = 32;
+/// Most statements of a pod about its keys that count: a pin, and how each key ended.
+pub const STATEMENTS_MAX: usize = KEYS_MAX + 1;
 /// Numbers of kinds from here on are signed statements that are no records: they are never kept in a catalog.
 pub const RECORD_KIND_END: u16 = 100;
 

@@ -8,6 +8,7 @@ mod channel;
 mod comment;
 mod friendship;
 mod hint;
+mod key_change;
 mod mirror;
 mod profile;
 mod report;
@@ -22,6 +23,7 @@ pub use self::{
     comment::{Comment, Hide, Reply},
     friendship::Friendship,
     hint::{HintedSwarm, SwarmHint},
+    key_change::{RecoveryPin, Revocation, Successor},
     mirror::Mirror,
     profile::{Card, Profile},
     report::Report,
@@ -31,7 +33,7 @@ pub use self::{
 use crate::{
     codec::{self, CodecError},
     envelope::{Header, Kind, Verified},
-    ids::{ChannelId, CommentId, ObjectId, PodId, VideoId},
+    ids::{ChannelId, CommentId, ContentHash, ObjectId, PodId, VideoId},
     limits,
 };
 
@@ -69,6 +71,18 @@ pub enum RecordError {
         /// The id.
         object: ObjectId,
     },
+    /// The next key did not agree to follow.
+    #[error("the proof is not that of {next}")]
+    Proof {
+        /// The next key.
+        next: PodId,
+    },
+    /// Not every key may say this.
+    #[error("not signed by {expected}")]
+    Signer {
+        /// Who may.
+        expected: &'static str,
+    },
 }
 
 impl RecordError {
@@ -80,12 +94,14 @@ impl RecordError {
             Self::Limit { .. } => "payload-limit",
             Self::Object { .. } => "object",
             Self::NotDerived { .. } => "not-derived",
+            Self::Proof { .. } => "proof",
+            Self::Signer { .. } => "signer",
         }
     }
 
-    /// Whether this takes intent: an id claimed that is not the author's.
+    /// Whether this takes intent: an id claimed that is not the author's, or a key that did not agree.
     pub fn is_forgery(&self) -> bool {
-        matches!(self, Self::NotDerived { .. })
+        matches!(self, Self::NotDerived { .. } | Self::Proof { .. })
     }
 }
 
@@ -111,6 +127,12 @@ pub enum Record {
     Hide(Hide),
     /// A copy that a pod keeps of a friend's video.
     Mirror(Mirror),
+    /// Which offline key may end the author's.
+    RecoveryPin(RecoveryPin),
+    /// The key that follows the one that signs this.
+    Successor(Successor),
+    /// The end of a key.
+    Revocation(Revocation),
     /// Who lives at a host.
     Card(Card),
     /// What somebody finds wrong with a video or a comment.
@@ -136,6 +158,9 @@ impl Record {
             Self::Comment(_) => Some(Kind::COMMENT),
             Self::Hide(_) => Some(Kind::HIDE),
             Self::Mirror(_) => Some(Kind::MIRROR),
+            Self::RecoveryPin(_) => Some(Kind::RECOVERY_PIN),
+            Self::Successor(_) => Some(Kind::SUCCESSOR),
+            Self::Revocation(_) => Some(Kind::REVOCATION),
             Self::Card(_) => Some(Kind::CARD),
             Self::Report(_) => Some(Kind::REPORT),
             Self::Hint(_) => Some(Kind::HINT),
@@ -156,6 +181,9 @@ impl Record {
             Self::Hide(hide) => Some(hide.comment.into()),
             Self::Report(report) => Some(report.about()),
             Self::Mirror(mirror) => Some(mirror.video.into()),
+            Self::RecoveryPin(pin) => Some(pin.hash.into()),
+            Self::Successor(successor) => Some(successor.next.into()),
+            Self::Revocation(revocation) => Some(revocation.key.into()),
             Self::Opaque(_) | Self::Empty => None,
         }
     }
@@ -174,10 +202,13 @@ impl Record {
             Self::Contribution(contribution) => contribution.validate(),
             Self::Comment(comment) => comment.validate(),
             Self::Mirror(mirror) => mirror.validate(),
+            Self::Revocation(revocation) => revocation.validate(),
             Self::Card(card) => card.validate(),
             Self::Report(report) => report.validate(),
             Self::Hint(hint) => hint.validate(),
-            Self::Hide(_) | Self::Opaque(_) | Self::Empty => Ok(()),
+            Self::Hide(_) | Self::RecoveryPin(_) | Self::Successor(_) | Self::Opaque(_) | Self::Empty => {
+                Ok(())
+            }
         }
     }
 
@@ -193,6 +224,9 @@ impl Record {
             Self::Comment(comment) => codec::encode_versioned(VERSION, comment),
             Self::Hide(hide) => codec::encode_versioned(VERSION, hide),
             Self::Mirror(mirror) => codec::encode_versioned(VERSION, mirror),
+            Self::RecoveryPin(pin) => codec::encode_versioned(VERSION, pin),
+            Self::Successor(successor) => codec::encode_versioned(VERSION, successor),
+            Self::Revocation(revocation) => codec::encode_versioned(VERSION, revocation),
             Self::Card(card) => codec::encode_versioned(VERSION, card),
             Self::Report(report) => codec::encode_versioned(VERSION, report),
             Self::Hint(hint) => codec::encode_versioned(VERSION, hint),
@@ -236,6 +270,9 @@ views! {
     comment, Comment, "a comment";
     hide, Hide, "the hiding of a comment";
     mirror, Mirror, "an offer of a copy";
+    recovery_pin, RecoveryPin, "a pin of a recovery key";
+    successor, Successor, "the statement that another key follows";
+    revocation, Revocation, "the end of a key";
     card, Card, "a card";
     report, Report, "a report";
 }
@@ -260,6 +297,8 @@ pub(crate) fn decode(header: &Header, payload: &[u8]) -> Result<Record, RecordEr
         Kind::COUNTER | Kind::CONTRIBUTION | Kind::COMMENT | Kind::HIDE | Kind::MIRROR => {
             return Ok(decode_known(header, payload).unwrap_or_else(|_| unread(payload)));
         }
+        // Whoever reads the envelopes that name their signer knows these kinds, from the beginning.
+        _ if header.is_of_keys() => {}
         _ => return Ok(unread(payload)),
     }
     check_object(header)?;
@@ -301,6 +340,9 @@ fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> 
         Kind::REPORT => Record::Report(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::MIRROR => Record::Mirror(codec::decode(payload, limits::ENVELOPE_MAX)?),
         Kind::HINT => Record::Hint(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::RECOVERY_PIN => Record::RecoveryPin(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::SUCCESSOR => Record::Successor(codec::decode(payload, limits::ENVELOPE_MAX)?),
+        Kind::REVOCATION => Record::Revocation(codec::decode(payload, limits::ENVELOPE_MAX)?),
         _ => Record::Card(codec::decode(payload, limits::ENVELOPE_MAX)?),
     };
     record.validate()?;
@@ -315,8 +357,18 @@ fn decode_known(header: &Header, payload: &[u8]) -> Result<Record, RecordError> 
                 object,
                 expected: "what the report is about",
             },
+            _ if header.is_of_keys() => RecordError::Object {
+                object,
+                expected: "what the payload names",
+            },
             _ => RecordError::NotDerived { object },
         });
+    }
+    match &record {
+        Record::RecoveryPin(pin) => pin.check(header)?,
+        Record::Successor(successor) => successor.check(header)?,
+        Record::Revocation(revocation) => revocation.check(header)?,
+        _ => {}
     }
     Ok(record)
 }
@@ -335,6 +387,8 @@ fn check_object(header: &Header) -> Result<(), RecordError> {
             CommentId::try_from(object).is_ok(),
             "the id of a video or a comment",
         ),
+        Kind::RECOVERY_PIN => (object.as_bytes().len() == ContentHash::LEN, "a hash"),
+        Kind::SUCCESSOR | Kind::REVOCATION => (PodId::try_from(object).is_ok(), "a key"),
         _ => (object.is_empty(), "empty"),
     };
     if sound {

@@ -34,6 +34,9 @@ pub enum Request {
         /// Envelope of kind invite, by the pod asked.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_bytes")]
         invite: Option<Vec<u8>>,
+        /// What the asker said about its keys, as envelopes: with them the friendship may be signed by a later one. At most 33.
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "codec::byte_strings")]
+        keys: Vec<Vec<u8>>,
     },
     /// "Who are your friends?" Anybody may ask.
     ListFriends,
@@ -91,6 +94,9 @@ pub enum Response {
         /// Envelope of kind friendship, live, with the asker.
         #[serde(with = "serde_bytes")]
         friendship: Vec<u8>,
+        /// What the answerer said about its keys, as for the asker.
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "codec::byte_strings")]
+        keys: Vec<Vec<u8>>,
     },
     /// "No", to whatever was asked.
     Refused {
@@ -269,6 +275,9 @@ impl Request {
 
     fn check(&self) -> Result<(), CodecError> {
         match self {
+            Self::Befriend { keys, .. } => {
+                at_most("statements about keys", keys.len(), limits::STATEMENTS_MAX)
+            }
             Self::Tell { envelopes } => at_most("envelopes", envelopes.len(), limits::TELL_MAX),
             Self::Nodes { places, .. } => at_most("places", places.len(), limits::PLACES_MAX),
             Self::Fetch { keys, .. } => at_most("keys", keys.len(), limits::FETCH_MAX),
@@ -330,7 +339,10 @@ impl Response {
             }
             Self::Page { envelopes, .. } => at_most("envelopes", envelopes.len(), limits::PAGE_ENVELOPES_MAX),
             Self::Nodes(places) => at_most("places", places.len(), limits::PLACES_MAX),
-            Self::Befriended { .. } | Self::Told { .. } | Self::Relayed => Ok(()),
+            Self::Befriended { keys, .. } => {
+                at_most("statements about keys", keys.len(), limits::STATEMENTS_MAX)
+            }
+            Self::Told { .. } | Self::Relayed => Ok(()),
         }
     }
 }

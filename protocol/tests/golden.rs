@@ -10,16 +10,16 @@ mod common;
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use common::{
-    alice, bob, card, channel, comment, contribution, counter, friendship, hide, mirror, payloads, reply,
-    report, signed, stamp, video,
+    alice, bob, card, channel, comment, contribution, counter, friendship, hide, mirror, payloads, pinned,
+    recovery, reply, report, revoked, second, signed, stamp, succeeded, third, video,
 };
 use data_encoding::HEXLOWER;
 use seedpod_protocol::{
     codec,
     descent::{Place, Prefix},
     digest::{Trie, TrieNode, state_digest},
-    envelope::{Draft, Envelope, Kind, Rank, State, Verified, register_key},
-    ids::{ChannelId, ContentHash, ObjectId, RegisterKey, Timestamp, VideoId},
+    envelope::{Draft, Envelope, Kind, Rank, Stamp, State, Verified, register_key},
+    ids::{ChannelId, ContentHash, ObjectId, PodId, RegisterKey, Timestamp, VideoId},
     invite::{Invite, InviteId},
     keys::PodKey,
     records::Record,
@@ -197,6 +197,38 @@ fn payload_of(record: &Verified<Record>) -> Vec<u8> {
     body[at + head..body.len() - b"\x67version\x01".len()].to_vec()
 }
 
+/// Alice pins a recovery key, makes a second key follow her first, ends both with the recovery key, and goes on with a third.
+fn keys() -> Vectors {
+    let mut v = Vectors::default();
+    for (name, seed, key) in [
+        ("second", [0x11; 32], second()),
+        ("recovery", [0x12; 32], recovery()),
+        ("third", [0x13; 32], third()),
+    ] {
+        v.hex(&format!("{name} seed"), seed);
+        v.hex(&format!("{name} key"), key.public().as_bytes());
+    }
+    v.record("pin", &pinned());
+    v.record("successor", &succeeded(&alice(), &second(), 9));
+    let by_second = Draft::live(&alice().id(), video().into()).unwrap();
+    v.record(
+        "video by the second key",
+        &by_second.sign(&second(), stamp(2, 1)).unwrap(),
+    );
+    v.record("revocation", &revoked(&alice(), stamp(1, 3), Some(&third())));
+    v.record(
+        "stricter revocation",
+        &revoked(&alice(), Stamp::ZERO, Some(&third())),
+    );
+    let by_third = Draft::removed(Kind::VIDEO, video().id(&alice().id()).into());
+    v.record(
+        "removed video by the third key",
+        &by_third.sign(&third(), stamp(3, 1)).unwrap(),
+    );
+    v.record("end of the third key", &revoked(&third(), stamp(3, 1), None));
+    v
+}
+
 /// Envelopes that every pod refuses, by the reason for which this one does.
 fn refused() -> Vectors {
     let mut v = Vectors::default();
@@ -300,7 +332,62 @@ fn refused() -> Vectors {
         hide().video.as_bytes(),
     );
     v.hex("object / a report of something else than it says", elsewhere);
+    refused_keys(&mut v);
     v
+}
+
+fn refused_keys(v: &mut Vectors) {
+    let altered_by = |key: &PodKey, record: &Verified<Record>, from: &[u8], to: &[u8]| {
+        let (body, _) = parts(record.bytes());
+        let at = body.windows(from.len()).position(|window| window == from);
+        let at = at.expect("the part is there");
+        seal(key, &[&body[..at], to, &body[at + from.len()..]].concat())
+    };
+    let by_second = Draft::live(&alice().id(), video().into())
+        .and_then(|draft| draft.sign(&second(), stamp(2, 1)))
+        .unwrap();
+    let (body, _) = parts(by_second.bytes());
+    v.hex(
+        "signature / the second key is named and the first one signs",
+        seal(&alice(), body),
+    );
+    let (a, s) = (alice().id(), second().public());
+    v.hex(
+        "signer / the first key is named as the signer of a video",
+        altered_by(&alice(), &by_second, s.as_bytes(), a.as_bytes()),
+    );
+    v.hex(
+        "shape / version 1 with a signer",
+        altered_by(&second(), &by_second, b"version\x02", b"version\x01"),
+    );
+    let successor = succeeded(&alice(), &second(), 9);
+    v.hex(
+        "signer / a succession that is taken back",
+        altered_by(&alice(), &successor, b"state\x01", b"state\x02"),
+    );
+    let proof = match successor.payload() {
+        Record::Successor(successor) => successor.proof,
+        _ => unreachable!("a succession"),
+    };
+    let mut turned = proof;
+    turned[63] ^= 1;
+    v.hex(
+        "proof / of nobody",
+        altered_by(&alice(), &successor, &proof, &turned),
+    );
+    let pin = pinned();
+    v.hex(
+        "payload-limit / a pin under a stamp",
+        altered_by(&alice(), &pin, b"seq\x00", b"seq\x01"),
+    );
+    v.hex(
+        "signer / a pin by the second key",
+        altered_by(&second(), &pin, &signer_entry(&a), &signer_entry(&s)),
+    );
+}
+
+fn signer_entry(key: &PodId) -> Vec<u8> {
+    [b"\x66signer\x58\x20".as_slice(), key.as_bytes()].concat()
 }
 
 fn digests() -> Vectors {
@@ -343,6 +430,7 @@ fn requests() -> Vectors {
                 card: card.clone(),
                 friendship: friendship.clone(),
                 invite: None,
+                keys: Vec::new(),
             },
         ),
         ("list-friends", Request::ListFriends),
@@ -386,6 +474,7 @@ fn requests() -> Vectors {
             Response::Befriended {
                 card,
                 friendship: friendship.clone(),
+                keys: Vec::new(),
             },
         ),
         (
@@ -479,6 +568,7 @@ fn invites() -> Vectors {
                 .bytes()
                 .to_vec(),
             invite: Some(signed.bytes().to_vec()),
+            keys: Vec::new(),
         };
         v.hex(
             &format!("request befriend with invite {name}"),
@@ -505,7 +595,7 @@ fn swarms() -> Vectors {
     v
 }
 
-fn all() -> [(&'static str, Vectors); 7] {
+fn all() -> [(&'static str, Vectors); 8] {
     [
         ("ids", ids()),
         ("records", records()),
@@ -514,6 +604,7 @@ fn all() -> [(&'static str, Vectors); 7] {
         ("requests", requests()),
         ("invites", invites()),
         ("swarms", swarms()),
+        ("keys", keys()),
     ]
 }
 
@@ -570,7 +661,7 @@ fn every_vector_is_made_again() {
 #[test]
 fn every_envelope_of_the_files_opens() {
     let mut opened = 0;
-    for (name, value) in read("records") {
+    for (name, value) in read("records").into_iter().chain(read("keys")) {
         if name.ends_with(" envelope") {
             let record = Envelope::decode(HEXLOWER.decode(value.as_bytes()).unwrap())
                 .unwrap()
@@ -581,7 +672,7 @@ fn every_envelope_of_the_files_opens() {
             opened += 1;
         }
     }
-    assert_eq!(opened, 18);
+    assert_eq!(opened, 25);
 }
 
 #[test]
@@ -594,6 +685,10 @@ fn every_refused_envelope_is_refused_for_its_reason() {
             Ok(Ok(_)) => panic!("{name} was opened"),
         };
         assert_eq!(reason, name.split(" / ").next().unwrap(), "{name}");
-        assert_eq!(forgery, matches!(reason, "signature" | "not-derived"), "{name}");
+        assert_eq!(
+            forgery,
+            matches!(reason, "signature" | "not-derived" | "proof"),
+            "{name}"
+        );
     }
 }

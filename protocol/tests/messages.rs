@@ -28,11 +28,13 @@ fn requests() -> Vec<Request> {
             card: card.clone(),
             friendship: friendship.clone(),
             invite: None,
+            keys: Vec::new(),
         },
         Request::Befriend {
             card: card.clone(),
             friendship: friendship.clone(),
             invite: Some(card.clone()),
+            keys: Vec::new(),
         },
         Request::ListFriends,
         Request::Roots,
@@ -75,6 +77,7 @@ fn responses() -> Vec<Response> {
         Response::Befriended {
             card: card.clone(),
             friendship,
+            keys: Vec::new(),
         },
         Response::refused(Refusal::NotVouched, "nobody here knows you"),
         Response::Refused {

@@ -18,15 +18,17 @@ use super::answers::Answer;
 use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_answer, wait};
 use super::catchup::{CatchUp, CatchUpError, CaughtUp, Driver};
 use super::messages::{
-    Admit, AnswerFriend, Change, Changed, Expel, FriendSync, GetDigest, GetEnvelope, GetOtherStart, GetRoots,
-    GetSync, Hide, KeepAuthors, OtherStart, Part, Publish, PublishError, Receive, Replay, Subscribe,
+    Admit, AnswerFriend, Change, Changed, Expel, FriendSync, GetDigest, GetEnvelope, GetKeyStatements,
+    GetOtherStart, GetRoots, GetSync, Hide, KeepAuthors, OtherStart, Part, Publish, PublishError, Receive,
+    Replay, Subscribe,
 };
+use super::own_keys::OwnKeys;
 use super::records::{StoredRecord, row_key};
 use super::state::{Catalog, Outcome};
 use super::sync::{Patience, Said, Terms};
 use super::twin::OtherStarts;
 use crate::clock;
-use crate::store::{Store, StoreError, Transaction, tables};
+use crate::store::{Store, StoreError, tables};
 use crate::supervise::Lifeline;
 use crate::swarm::{EnvelopeArrived, Swarm, Topic};
 
@@ -59,18 +61,22 @@ pub struct CatalogActor {
     held_at_start: Option<Stamp>,
     pub(super) looked_back: HashSet<PodId>,
     other_starts: OtherStarts,
+    /// Whether somebody was found to say something about our keys; that is told once.
+    foreign_seen: bool,
     _lifeline: Lifeline,
 }
 
 impl CatalogActor {
     /// Reads all heads from the store and begins a new epoch, which is on disk when this returns.
     ///
-    /// `tag` are random bytes that tell this start from a clone's.
+    /// `tag` are random bytes that tell this start from a clone's. What the pod said about its keys is made true first: see
+    /// [`OwnKeys`].
     ///
     /// # Errors
-    /// When the store fails or holds a record that this program cannot read.
+    /// When the store fails or holds a record that this program cannot read, or when the key is not the one that signs for
+    /// this pod.
     pub async fn open(
-        key: PodKey,
+        keys: impl Into<OwnKeys>,
         tag: [u8; 8],
         store: Store,
         swarm: Swarm,
@@ -85,25 +91,18 @@ impl CatalogActor {
                 .saturating_add(1),
             None => 1,
         };
+        let OwnKeys { signing, next, said } = keys.into();
         let loading = store.clone();
-        let me = key.id();
+        let me = signing.id();
         let state = tokio::task::spawn_blocking(move || load(&loading, me, Epoch { counter, tag }))
             .await
             .map_err(|_| StoreError::Index("reading the records panicked".to_owned()))??;
-        let mut transaction = Transaction::new();
-        transaction.put(
-            tables::META,
-            tables::META_EPOCH,
-            state.epoch().counter.to_be_bytes().to_vec(),
-        );
-        store.commit(transaction).await?;
-        let (records, authors) = state.size();
-        info!(records, authors, epoch = state.epoch().counter, "catalog opened");
-        Ok(Self {
-            key,
+        let mut catalog = Self {
+            key: signing,
             held_at_start: state.last_stamp(&me),
             looked_back: HashSet::new(),
             other_starts: OtherStarts::default(),
+            foreign_seen: false,
             state,
             store,
             swarm,
@@ -116,28 +115,47 @@ impl CatalogActor {
             patience: Patience::default(),
             said: BTreeMap::new(),
             _lifeline: lifeline,
-        })
+        };
+        catalog.take_up(next, said).await?;
+        let (records, authors) = catalog.state.size();
+        let epoch = catalog.state.epoch().counter;
+        info!(records, authors, epoch, "catalog opened");
+        Ok(catalog)
     }
 
     /// Takes a verified envelope into the state and, if it became a head, into the next batch.
-    fn apply(&mut self, record: Verified<Record>, via: PodId) -> bool {
+    pub(super) fn apply(&mut self, record: Verified<Record>, via: PodId) -> bool {
         // A card is signed like a record and is none: kept, it would stand in digests for ever.
         if !record.header().kind.is_record() {
             return false;
         }
         let epoch = self.state.epoch();
-        let outcome = self.state.offer(record.header(), record.hash(), clock::now());
-        let label = match outcome {
-            Outcome::Applied(_) => "applied",
-            Outcome::Stale => "stale",
-            Outcome::NotAdmitted => "not_admitted",
-            Outcome::Frozen => "frozen",
-        };
-        self.metrics.offered(label);
+        let outcome = self.state.offer(&record, clock::now());
+        self.metrics.offered(outcome.name());
         let signed_now = self.unsettled_own(epoch, record.header().epoch);
-        if let Outcome::Applied(head) = outcome {
-            self.put(head, record, via);
-        }
+        let news = match outcome {
+            Outcome::Applied(head) => {
+                self.put(head, record, via);
+                true
+            }
+            Outcome::KeysChanged { head, lapsed } => {
+                self.put_keys(head, &lapsed, record, via);
+                true
+            }
+            Outcome::Foreign => {
+                if !std::mem::replace(&mut self.foreign_seen, true) {
+                    let kind = record.header().kind;
+                    warn!(
+                        ?kind,
+                        "our keys were changed elsewhere: ours was stolen, and is to be revoked, or this folder lacks what was said about it"
+                    );
+                }
+                false
+            }
+            Outcome::Stale | Outcome::NotAdmitted | Outcome::Frozen | Outcome::Void | Outcome::Unlisted => {
+                false
+            }
+        };
         for (kind, object, state, payload) in signed_now {
             // One that the other start removed stays removed.
             if let Ok(record) = self.sign(kind, object, state, payload) {
@@ -147,7 +165,7 @@ impl CatalogActor {
                 }
             }
         }
-        matches!(outcome, Outcome::Applied(_))
+        news
     }
 
     /// What this run has signed and has to sign again, read before it is overwritten; the new epoch goes to the disk.
@@ -180,7 +198,7 @@ impl CatalogActor {
         keys.iter().filter_map(read).collect()
     }
 
-    fn read(&self, author: &PodId, key: &RegisterKey) -> Option<StoredRecord> {
+    pub(super) fn read(&self, author: &PodId, key: &RegisterKey) -> Option<StoredRecord> {
         let row = self.store.get(tables::RECORDS, &row_key(author, key)).ok()??;
         StoredRecord::decode(&row).ok()
     }
@@ -282,7 +300,7 @@ impl CatalogActor {
         Ok(record)
     }
 
-    fn sign(
+    pub(super) fn sign(
         &mut self,
         kind: Kind,
         object: ObjectId,
@@ -424,6 +442,14 @@ impl Handler<AnswerFriend> for CatalogActor {
                     .map_err(Arc::new),
             }
         })
+    }
+}
+
+impl Handler<GetKeyStatements> for CatalogActor {
+    type Result = Vec<Vec<u8>>;
+
+    fn handle(&mut self, GetKeyStatements(author): GetKeyStatements, _: &mut Context<Self>) -> Self::Result {
+        self.key_statements(&author)
     }
 }
 

@@ -31,7 +31,8 @@ impl Catalog {
             Request::Roots => Some(Answer::Ready(Response::Roots(self.roots()))),
             Request::Pull { author, after } => {
                 let keys = self.page(author, *after);
-                let more = keys.len() == PAGE_RECORDS;
+                let of_keys = self.statements(author).len();
+                let more = keys.len() == of_keys + PAGE_RECORDS;
                 let author = *author;
                 Some(Answer::Page(Page { author, keys, more }))
             }

@@ -13,7 +13,7 @@ use seedpod_protocol::ids::{ContentHash, PodId, Timestamp};
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::Response;
 use tokio::sync::oneshot;
-use tracing::error;
+use tracing::{error, info};
 
 use super::CatalogActor;
 use super::answers::Answer;
@@ -79,6 +79,32 @@ impl CatalogActor {
             .transaction
             .put(tables::RECORDS, row_key(&header.author, &header.key()), row);
         batch.changes.push(Change::Head(held(&head, record, via)));
+    }
+
+    /// Puts a statement about its author's keys into the next batch, and takes out what does not count any more.
+    pub(super) fn put_keys(
+        &mut self,
+        head: Head,
+        lapsed: &[RegisterKey],
+        statement: Verified<Record>,
+        via: PodId,
+    ) {
+        let author = statement.header().author;
+        info!(author = %author.short(), lapsed = lapsed.len(), "whose signatures count for a pod has changed");
+        for key in lapsed {
+            self.batch(2 * ROW_OVERHEAD)
+                .transaction
+                .delete(tables::RECORDS, row_key(&author, key));
+        }
+        self.put(head, statement, via);
+        if !lapsed.is_empty() {
+            // Few pods ever do this: everybody forgets what the author said, and hears again what still counts.
+            let batch = self.batch(0);
+            batch.changes.push(Change::AuthorGone(author));
+            if !batch.back.contains(&author) {
+                batch.back.push(author);
+            }
+        }
     }
 
     /// The batch that takes some more bytes of rows.
@@ -233,7 +259,12 @@ impl CatalogActor {
         for change in told.iter().chain(waiting) {
             match change {
                 Change::Head(held) => {
-                    let register = (held.record.header().author, held.record.header().key());
+                    let header = held.record.header();
+                    let register = (header.author, header.key());
+                    if header.is_of_keys() {
+                        // Whose signatures counted before is told by all that is on the disk of it.
+                        unwritten.gone.insert(header.author);
+                    }
                     let number = u32::try_from(held.number).unwrap_or(u32::MAX);
                     let lowest = unwritten.heads.entry(register).or_insert(number);
                     *lowest = number.min(*lowest);
@@ -267,12 +298,18 @@ fn held(head: &Head, record: Verified<Record>, via: PodId) -> HeldRecord {
 /// Reads every head back. Blocking.
 pub(super) fn load(store: &Store, me: PodId, epoch: Epoch) -> Result<Catalog, StoreError> {
     let mut state = Catalog::new(me, epoch);
-    for row in store.scan_prefix(tables::RECORDS, &[]) {
-        let (_, value) = row?;
-        let stored = stored_head(&value)?;
-        state.restore(&stored.header, stored.hash, stored.number, stored.received_s);
-    }
-    Ok(state)
+    let mut failed = None;
+    let rows = store.scan_prefix(tables::RECORDS, &[]);
+    state.restore_all(
+        rows.map_while(|row| match row.and_then(|(_, value)| stored_head(&value)) {
+            Ok(stored) => Some(stored),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        }),
+    );
+    failed.map_or(Ok(state), Err)
 }
 
 /// Reads what the disk has of registers and authors whose changes it refused.
@@ -295,11 +332,17 @@ fn read_stored(store: &Store, unwritten: &Unwritten) -> Result<Vec<StoredHead>, 
 
 fn stored_head(row: &[u8]) -> Result<StoredHead, StoreError> {
     let stored = StoredRecord::decode(row).map_err(|error| StoreError::Row(error.to_string()))?;
+    let header = *stored.envelope.header();
     Ok(StoredHead {
-        header: *stored.envelope.header(),
+        header,
         hash: ContentHash::of(stored.envelope.bytes()),
         number: stored.number,
         received_s: stored.received_s,
+        of_keys: if header.is_of_keys() {
+            stored.envelope.reopen().ok()
+        } else {
+            None
+        },
     })
 }
 

@@ -223,3 +223,12 @@ pub struct GetEnvelope {
     /// Of which object.
     pub object: ObjectId,
 }
+
+/// Asks for what counts of an author's statements about its keys, as envelopes in the order in which they have to be heard. Empty for
+/// almost everybody.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<Vec<u8>>")]
+pub struct GetKeyStatements(
+    /// Whose.
+    pub PodId,
+);

@@ -9,6 +9,8 @@
 //! - [`actor`] is the shell; [`batches`] is how it writes: one batch at a time, on disk before anyone is told.
 //! - [`sync`] decides what a friend is asked for, and [`answers`] what a friend is answered; both pure. [`catchup`] is
 //!   their shell; gossip is only a hint that makes catch-up rarely necessary.
+//! - [`own_keys`] is what a start does about this pod's own keys; whose signatures count for an author is
+//!   [`seedpod_protocol::succession`], and [`state`] keeps one of those for each.
 //! - `twin` tells a restored copy of this pod from one that runs beside it.
 //!
 //! The room does not know what a video is, nor who is a friend: the friend list admits and expels authors.
@@ -19,6 +21,7 @@ mod batches;
 pub mod catchup;
 pub mod messages;
 mod metrics;
+pub mod own_keys;
 pub(crate) mod records;
 pub(crate) mod state;
 pub(crate) mod sync;
@@ -28,3 +31,4 @@ mod twin;
 
 pub use actor::CatalogActor;
 pub use metrics::CatalogMetrics;
+pub use own_keys::OwnKeys;

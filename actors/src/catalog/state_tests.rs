@@ -44,7 +44,7 @@ fn catalog() -> Catalog {
 }
 
 fn offer(catalog: &mut Catalog, record: &Verified<Record>) -> Outcome {
-    let outcome = catalog.offer(record.header(), record.hash(), NOW);
+    let outcome = catalog.offer(record, NOW);
     catalog.check();
     outcome
 }
@@ -364,7 +364,7 @@ proptest! {
                     let Outcome::Applied(head) = offer(&mut catalog, &record) else { continue };
                     let (header, register) = (*record.header(), (key(author).id(), record.header().key()));
                     let (number, received_s) = (head.number, head.received_s);
-                    next.insert(register, StoredHead { header, hash: record.hash(), number, received_s });
+                    next.insert(register, StoredHead { header, hash: record.hash(), number, received_s, of_keys: None });
                     let lowest = unwritten.heads.entry(register).or_insert(number);
                     *lowest = number.min(*lowest);
                 }
@@ -388,7 +388,7 @@ proptest! {
                     let stored: Vec<_> = disk
                         .iter()
                         .filter(|(register, _)| concerned(register))
-                        .map(|(_, stored)| *stored)
+                        .map(|(_, stored)| stored.clone())
                         .collect();
                     catalog.forget(&unwritten, &stored);
                     next = disk.clone();

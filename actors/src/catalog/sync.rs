@@ -416,7 +416,7 @@ impl Dig {
                     return Err(CatchUpError::Broken("a register at a place that is not its own"));
                 }
                 Place::Leaf { key, rank } => {
-                    if catalog.rank(&author, &key) < Some(rank) {
+                    if catalog.wants(&author, &key, &rank) {
                         self.wanted.push_back(key);
                     }
                 }
@@ -520,3 +520,7 @@ impl Patience {
 #[cfg(test)]
 #[path = "sync_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod keys_tests;

@@ -18,25 +18,25 @@ fn key(seed: u8) -> PodKey {
 }
 
 /// A pod without disk and network: a catalog and the envelopes of its heads.
-struct Pod {
-    id: PodId,
-    catalog: Catalog,
-    bodies: BTreeMap<(PodId, RegisterKey), Vec<u8>>,
-    patience: Patience,
-    turn: u64,
+pub(super) struct Pod {
+    pub(super) id: PodId,
+    pub(super) catalog: Catalog,
+    pub(super) bodies: BTreeMap<(PodId, RegisterKey), Vec<u8>>,
+    pub(super) patience: Patience,
+    pub(super) turn: u64,
 }
 
 /// What a run cost.
 #[derive(Debug, Default)]
-struct Cost {
-    requests: Vec<&'static str>,
+pub(super) struct Cost {
+    pub(super) requests: Vec<&'static str>,
     /// Places of digests asked about.
     places: usize,
     envelopes: usize,
 }
 
 impl Pod {
-    fn new(seed: u8, friends: &[u8]) -> Self {
+    pub(super) fn new(seed: u8, friends: &[u8]) -> Self {
         let id = key(seed).id();
         let epoch = Epoch {
             counter: 100,
@@ -55,17 +55,20 @@ impl Pod {
         }
     }
 
-    fn take(&mut self, record: &Verified<Record>) -> bool {
+    pub(super) fn take(&mut self, record: &Verified<Record>) -> bool {
         let header = record.header();
-        let applied = matches!(
-            self.catalog.offer(header, record.hash(), NOW),
-            Outcome::Applied(_)
-        );
-        if applied {
-            self.bodies
-                .insert((header.author, header.key()), record.bytes().to_vec());
+        match self.catalog.offer(record, NOW) {
+            Outcome::Applied(_) => {}
+            Outcome::KeysChanged { lapsed, .. } => {
+                for key in lapsed {
+                    self.bodies.remove(&(header.author, key));
+                }
+            }
+            _ => return false,
         }
-        applied
+        self.bodies
+            .insert((header.author, header.key()), record.bytes().to_vec());
+        true
     }
 
     fn answer(&self, request: &Request) -> Response {
@@ -126,7 +129,7 @@ impl Pod {
         panic!("a run stood still");
     }
 
-    fn catch_up(&mut self, with: &Self) -> (CaughtUp, Cost) {
+    pub(super) fn catch_up(&mut self, with: &Self) -> (CaughtUp, Cost) {
         let (result, cost) = self.run(with.id, |request| with.answer(request));
         (result.expect("an honest friend"), cost)
     }

@@ -13,6 +13,7 @@ use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::invite::{InviteId, SignedInvite};
 use seedpod_protocol::records::{Card, Friendship, Record};
 use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
+use seedpod_protocol::succession::Succession;
 use tracing::{debug, info, warn};
 
 use super::actor::{FriendsActor, Links, With};
@@ -21,7 +22,7 @@ use super::phases::Event;
 use super::rounds::SyncNow;
 use super::state::{Answer, Candidate, Chosen, Entry, Failure, Friends, Undo};
 use super::{invites, records};
-use crate::catalog::messages::{Admit, GetEnvelope, Hide, Publish, PublishError, Receive};
+use crate::catalog::messages::{Admit, GetEnvelope, GetKeyStatements, Hide, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
 use crate::swarm::{Friend, Way, introduce};
 
@@ -258,6 +259,7 @@ impl Diplomat {
             card: self.links.card.bytes().to_vec(),
             friendship: ours.bytes().to_vec(),
             invite: candidate.invite.clone(),
+            keys: self.key_statements().await,
         };
         let answer = self
             .links
@@ -265,11 +267,15 @@ impl Diplomat {
             .request(candidate.pod, &candidate.addresses, request)
             .await;
         match answer.map_err(Refused::no_answer)? {
-            Response::Befriended { card, friendship } => {
+            Response::Befriended {
+                card,
+                friendship,
+                keys,
+            } => {
                 let introduced = self.introduced(candidate.pod, &card).await;
                 let candidate = introduced.unwrap_or_else(|_| candidate.clone());
                 let theirs = self
-                    .yes_of(candidate.pod, &friendship)
+                    .yes_of(candidate.pod, &friendship, keys)
                     .await
                     .map_err(Refused::no)?;
                 let agreed = self.both_agree(candidate.clone(), theirs).await;
@@ -294,18 +300,17 @@ impl Diplomat {
     }
 
     /// Answers a pod that shows its yes.
-    pub(super) async fn answer(
-        &self,
-        from: PodId,
-        card: Vec<u8>,
-        friendship: Vec<u8>,
-        invite: Option<Vec<u8>>,
-    ) -> Response {
+    pub(super) async fn answer(&self, from: PodId, shown: Shown, invite: Option<Vec<u8>>) -> Response {
+        let Shown {
+            card,
+            friendship,
+            keys,
+        } = shown;
         let candidate = match self.introduced(from, &card).await {
             Ok(candidate) => candidate,
             Err(cause) => return refusal(Refusal::Malformed, &cause),
         };
-        let theirs = match self.yes_of(from, &friendship).await {
+        let theirs = match self.yes_of(from, &friendship, keys).await {
             Ok(theirs) => theirs,
             Err(cause) => return refusal(Refusal::Malformed, &cause),
         };
@@ -351,6 +356,7 @@ impl Diplomat {
                 Response::Befriended {
                     card: self.links.card.bytes().to_vec(),
                     friendship: ours.bytes().to_vec(),
+                    keys: self.key_statements().await,
                 }
             }
             Err(error) => {
@@ -361,13 +367,17 @@ impl Diplomat {
         }
     }
 
-    /// Lets the other's records in, its yes first, and makes it a friend.
-    async fn both_agree(&self, candidate: Candidate, theirs: Verified<Record>) -> Result<(), FriendsError> {
+    /// Lets the other's records in, its yes and what tells who signed it first, and makes it a friend.
+    async fn both_agree(
+        &self,
+        candidate: Candidate,
+        theirs: Vec<Verified<Record>>,
+    ) -> Result<(), FriendsError> {
         let pod = candidate.pod;
         self.links.catalog.send(Admit(pod)).await.map_err(stopped)?;
         let receive = Receive {
             from: pod,
-            envelopes: vec![theirs],
+            envelopes: theirs,
         };
         self.links
             .catalog
@@ -387,6 +397,12 @@ impl Diplomat {
         }
         self.save(pod).await;
         self.tell_swarm().await
+    }
+
+    /// What we said about our keys, for pods that know nothing of us.
+    pub(super) async fn key_statements(&self) -> Vec<Vec<u8>> {
+        let ours = GetKeyStatements(self.links.me);
+        self.links.catalog.send(ours).await.unwrap_or_default()
     }
 
     /// What a pod's register about us says, if we hold one.
@@ -557,6 +573,14 @@ pub(super) fn invite_row(friends: &Friends, id: &InviteId) -> Transaction {
     transaction
 }
 
+/// What a pod shows of itself to become a friend.
+pub(super) struct Shown {
+    pub(super) card: Vec<u8>,
+    pub(super) friendship: Vec<u8>,
+    /// What it said about its keys.
+    pub(super) keys: Vec<Vec<u8>>,
+}
+
 /// Why a pod that was asked is no friend.
 enum Refused {
     /// Their operator decides.
@@ -582,7 +606,7 @@ pub(super) fn candidate_of(friends: &Friends, pod: &PodId) -> Option<Candidate> 
 impl Diplomat {
     /// Opens a card and checks that it is the sender's own.
     async fn introduced(&self, from: PodId, card: &[u8]) -> Result<Candidate, String> {
-        let record = self.shown_by(from, card).await?;
+        let record = self.shown_by(from, card, &Succession::new(from)).await?;
         match record.payload() {
             Record::Card(Card {
                 url,
@@ -601,22 +625,43 @@ impl Diplomat {
         }
     }
 
-    /// Opens a friendship register and checks that it is `from`'s yes to us.
-    async fn yes_of(&self, from: PodId, friendship: &[u8]) -> Result<Verified<Record>, String> {
-        let record = self.shown_by(from, friendship).await?;
+    /// Opens a friendship register and checks that it is `from`'s yes to us, signed by a key that counts after what it says about
+    /// its keys. Answers those statements, and the yes last.
+    async fn yes_of(
+        &self,
+        from: PodId,
+        friendship: &[u8],
+        keys: Vec<Vec<u8>>,
+    ) -> Result<Vec<Verified<Record>>, String> {
+        let mut said = Vec::with_capacity(keys.len() + 1);
+        for statement in keys {
+            let statement = self.shown_by(from, &statement, &Succession::new(from)).await?;
+            if !statement.header().is_of_keys() {
+                return Err("a statement about keys is none".to_owned());
+            }
+            said.push(statement);
+        }
+        let succession = Succession::of(from, &said);
+        let record = self.shown_by(from, friendship, &succession).await?;
         match record.payload() {
             Record::Friendship(friendship)
                 if friendship.with == self.links.me && record.header().state == State::Live =>
             {
-                Ok(record)
+                said.push(record);
+                Ok(said)
             }
             _ => Err("the friendship is not the sender's yes to us".to_owned()),
         }
     }
 
     /// Opens what a pod shows of itself; what is refused is held against it.
-    async fn shown_by(&self, from: PodId, envelope: &[u8]) -> Result<Verified<Record>, String> {
-        match introduce(envelope, &from) {
+    async fn shown_by(
+        &self,
+        from: PodId,
+        envelope: &[u8],
+        keys: &Succession,
+    ) -> Result<Verified<Record>, String> {
+        match introduce(envelope, &from, keys) {
             Ok(record) => Ok(record),
             Err(refusal) => {
                 let cause = text(&refusal);

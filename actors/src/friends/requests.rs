@@ -8,7 +8,7 @@ use seedpod_protocol::limits;
 use seedpod_protocol::requests::{FriendHint, Refusal, Request, Response};
 
 use super::actor::FriendsActor;
-use super::handshake::{Diplomat, refusal};
+use super::handshake::{Diplomat, Shown, refusal};
 use super::messages::Phase;
 use crate::catalog::catchup::accept;
 use crate::catalog::messages::{AnswerFriend, GetEnvelope, Receive};
@@ -32,9 +32,17 @@ impl Handler<RequestArrived> for FriendsActor {
                         card,
                         friendship,
                         invite,
+                        keys,
                     },
                     _,
-                ) => diplomat.answer(from, card, friendship, invite).await,
+                ) => {
+                    let shown = Shown {
+                        card,
+                        friendship,
+                        keys,
+                    };
+                    diplomat.answer(from, shown, invite).await
+                }
                 (request, _) if is_friend => diplomat.serve(from, request).await,
                 _ if phase == Some(Phase::Ejected) => refusal(
                     Refusal::NotAFriend,
@@ -108,8 +116,11 @@ impl Diplomat {
             if let Ok(Some(bytes)) = self.links.catalog.send(no).await
                 && Envelope::decode(bytes.clone()).is_ok_and(|no| no.header().state == State::Withdrawn)
             {
+                // It may have forgotten which key signs for us.
+                let mut envelopes = self.key_statements().await;
+                envelopes.push(bytes);
                 return Response::Page {
-                    envelopes: vec![bytes],
+                    envelopes,
                     more: false,
                 };
             }

@@ -68,6 +68,7 @@ impl World {
                     card: self.pods[pod].identity.card.clone(),
                     friendship: ours.bytes().to_vec(),
                     invite: None,
+                    keys: Vec::new(),
                 };
                 let to = handshake.candidate.pod;
                 self.ask(pod, to, &request, Question::Befriend(Box::new(handshake)));
@@ -222,6 +223,7 @@ impl World {
             let response = Response::Befriended {
                 card: self.pods[pod].identity.card.clone(),
                 friendship: ours.bytes().to_vec(),
+                keys: Vec::new(),
             };
             self.running(pod).pending.then.push(Then::Reply { to, response });
         }

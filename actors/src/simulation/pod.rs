@@ -297,18 +297,21 @@ impl World {
         let (me, now) = (self.pods[pod].id, self.clock());
         let run = self.running(pod);
         let before = run.catalog.epoch();
-        let outcome = run.catalog.offer(record.header(), record.hash(), now);
+        let outcome = run.catalog.offer(&record, now);
         let signed_now = self.unsettled_own(pod, before);
-        if let Outcome::Applied(head) = outcome {
+        let news = if let Outcome::Applied(head) = outcome {
             self.put(pod, head, record, via);
-        }
+            true
+        } else {
+            false
+        };
         for draft in signed_now {
             let record = self.sign(pod, draft);
             if self.apply(pod, record.clone(), me) {
                 self.running(pod).pending.gossip.push(record);
             }
         }
-        matches!(outcome, Outcome::Applied(_))
+        news
     }
 
     fn put(&mut self, pod: usize, head: Head, record: Verified<Record>, via: PodId) {

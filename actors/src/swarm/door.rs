@@ -9,7 +9,8 @@ use libp2p::gossipsub::MessageAcceptance;
 use seedpod_protocol::{
     envelope::{Envelope, EnvelopeError, Kind, OpenError, Verified},
     ids::PodId,
-    records::Record,
+    records::{Record, RecordError},
+    succession::{Standing, Succession},
 };
 
 use super::{
@@ -34,7 +35,10 @@ pub enum Refusal {
         /// Where it was sent.
         topic: Topic,
     },
-    /// Not signed by its author, or breaking the rules of its kind.
+    /// It is signed by what is none of its author's keys, as far as was shown.
+    #[error("not signed by a key that counts: {}", .0.short())]
+    Signer(PodId),
+    /// Not signed by whoever it names, or breaking the rules of its kind.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -46,6 +50,7 @@ impl Refusal {
             Self::Envelope(error) => error.reason(),
             Self::Author(_) => "author",
             Self::Place { .. } => "place",
+            Self::Signer(_) => "unlisted",
             Self::Open(error) => error.reason(),
         }
     }
@@ -54,9 +59,10 @@ impl Refusal {
     pub fn verdict(&self) -> MessageAcceptance {
         match self {
             // A later version is a newer pod, not a hostile one.
-            Self::Author(_) | Self::Place { .. } | Self::Envelope(EnvelopeError::Version(_)) => {
-                MessageAcceptance::Ignore
-            }
+            Self::Author(_)
+            | Self::Place { .. }
+            | Self::Signer(_)
+            | Self::Envelope(EnvelopeError::Version(_)) => MessageAcceptance::Ignore,
             Self::Envelope(_) | Self::Open(_) => MessageAcceptance::Reject,
         }
     }
@@ -69,7 +75,13 @@ impl Refusal {
     /// Why its sender is locked out at once, if it is. No honest pod forwards such a thing, so this never meets one.
     pub fn ban(&self) -> Option<BanReason> {
         match self {
-            Self::Open(OpenError::Signature(_)) => Some(BanReason::Forged),
+            Self::Open(
+                OpenError::Signature(_)
+                | OpenError::Payload {
+                    error: RecordError::Proof { .. },
+                    ..
+                },
+            ) => Some(BanReason::Forged),
             Self::Open(error) if error.is_forgery() => Some(BanReason::ForeignId),
             _ => None,
         }
@@ -107,16 +119,27 @@ pub(crate) fn validate_by(
     Ok(open(envelope)?)
 }
 
-/// Takes what a pod shows of itself from bytes to a statement that holds: its card, or its side of a friendship.
+/// Takes what a pod shows of itself from bytes to a statement that holds: its card, its side of a friendship, or what it says about its
+/// keys. `keys` are those that count after what it showed before; what is about keys is for them to judge.
 ///
 /// # Errors
-/// See [`Refusal`]; one signed by anybody but `from` is refused for its author.
-pub fn introduce(bytes: &[u8], from: &PodId) -> Result<Verified<Record>, Refusal> {
+/// See [`Refusal`]; one of anybody but `from` is refused for its author.
+pub fn introduce(bytes: &[u8], from: &PodId, keys: &Succession) -> Result<Verified<Record>, Refusal> {
     let envelope = Envelope::decode(bytes)?;
     if envelope.header().author != *from {
         return Err(Refusal::Author(envelope.header().author));
     }
-    Ok(envelope.open()?)
+    let shown = envelope.open()?;
+    let header = shown.header();
+    let counts = matches!(
+        keys.standing(&header.signer(), header.stamp()),
+        Standing::Counts(_)
+    );
+    if counts || header.is_of_keys() {
+        Ok(shown)
+    } else {
+        Err(Refusal::Signer(header.signer()))
+    }
 }
 
 #[cfg(test)]
@@ -179,12 +202,13 @@ mod tests {
     fn a_pod_introduces_itself_and_nobody_else() {
         let (pod, other) = (testing::key(1), testing::key(2));
         let shown = testing::record(&pod, 1);
-        assert_eq!(introduce(shown.bytes(), &pod.id()).as_ref(), Ok(&shown));
+        let keys = Succession::new(pod.id());
+        assert_eq!(introduce(shown.bytes(), &pod.id(), &keys).as_ref(), Ok(&shown));
         assert_eq!(
-            introduce(shown.bytes(), &other.id()),
+            introduce(shown.bytes(), &other.id(), &keys),
             Err(Refusal::Author(pod.id()))
         );
-        let forged = introduce(&testing::tampered(&shown), &pod.id()).expect_err("refused");
+        let forged = introduce(&testing::tampered(&shown), &pod.id(), &keys).expect_err("refused");
         assert_eq!(forged.ban(), Some(BanReason::Forged));
     }
 

@@ -7,7 +7,8 @@ use seedpod_protocol::{
     keys::PodKey,
     records::{
         Card, Channel, Comment, Contribution, Counter, Friendship, Hide, HintedSwarm, Mirror, Picture,
-        Privacy, Profile, Record, Reply, Report, SwarmHint, Tally, Video, VideoFile,
+        Privacy, Profile, Record, RecoveryPin, Reply, Report, Revocation, Successor, SwarmHint, Tally, Video,
+        VideoFile,
     },
     relay::{RelayedAnswer, RelayedOffer, Session},
     tracker::{OfferId, PeerId},
@@ -233,6 +234,48 @@ pub fn relayed() -> (RelayedOffer, RelayedAnswer) {
         answer: session(r#"{"type":"answer","sdp":"v=0\r\n"}"#),
     };
     (offer, answer)
+}
+
+/// Alice's second key.
+pub fn second() -> PodKey {
+    PodKey::of_pod(alice().id(), &[0x11; 32])
+}
+
+/// Her third.
+pub fn third() -> PodKey {
+    PodKey::of_pod(alice().id(), &[0x13; 32])
+}
+
+/// The key in her drawer.
+pub fn recovery() -> PodKey {
+    PodKey::of_pod(alice().id(), &[0x12; 32])
+}
+
+/// Alice pins it.
+pub fn pinned() -> Verified<Record> {
+    let key = alice();
+    Draft::live(&key.id(), RecoveryPin::of(&recovery().public()).into())
+        .and_then(|draft| draft.sign(&key, Stamp::ZERO))
+        .expect("a sound pin")
+}
+
+/// One of Alice's keys makes another follow.
+pub fn succeeded(now: &PodKey, next: &PodKey, seq: u64) -> Verified<Record> {
+    Draft::live(&now.id(), Successor::new(now, next).into())
+        .and_then(|draft| draft.sign(now, stamp(1, seq)))
+        .expect("a sound succession")
+}
+
+/// Her recovery key ends one.
+pub fn revoked(key: &PodKey, last: Stamp, next: Option<&PodKey>) -> Verified<Record> {
+    let revocation = Revocation {
+        key: key.public(),
+        last,
+        next: next.map(PodKey::public),
+    };
+    Draft::live(&key.id(), revocation.into())
+        .and_then(|draft| draft.sign(&recovery(), Stamp::ZERO))
+        .expect("a sound revocation")
 }
 
 /// One payload of every kind that catalogs hold from the first version on.
