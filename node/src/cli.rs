@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use seedpod_protocol::envelope::Stamp;
+use seedpod_protocol::ids::ContentHash;
 
 use crate::config::{self, Loaded, Sources};
 use crate::exit::{Exit, Failure, OrExit};
-use crate::{healthcheck, panics, serve, telemetry};
+use crate::{healthcheck, keys, panics, serve, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +21,7 @@ Examples:
   SEEDPOD__LOG__LEVEL=debug seedpod serve         one setting from the environment
   seedpod config show                             every setting, its value and where it came from
   seedpod healthcheck                             0 if the pod on this machine is ready
+  seedpod keys new-recovery /media/stick/pod.key  a key that can end this pod's keys, should they be stolen
 
 Exit codes:
   0 done   1 failed   2 wrong usage   3 settings or store unusable   4 network";
@@ -46,6 +49,43 @@ enum Command {
         /// Base URL of the pod; without it, the one these settings start on this machine.
         #[arg(long)]
         url: Option<String>,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// The keys a pod signs with: change them, and take them back when they were stolen.
+    ///
+    /// The pod's name stays what it is. What is asked for here becomes true at the pod's next start.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Print which keys there are and which one signs.
+    Show(SettingsArgs),
+    /// Make a recovery key, in a new file to be kept where the pod is not.
+    NewRecovery {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Tell friends which recovery key may end this pod's keys. They believe the first, and no other.
+    Pin {
+        /// The hash that `new-recovery` printed.
+        hash: ContentHash,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Make a new key follow the one that signs now.
+    Succeed(SettingsArgs),
+    /// End the keys of this pod, for somebody stole them, and go on with a new one.
+    Revoke {
+        /// The file of the recovery key.
+        #[arg(long, value_name = "FILE")]
+        recovery: PathBuf,
+        /// The last stamp under which the old keys are believed (COUNTER.TAG.SEQ); without it, nothing of theirs is, and the pod
+        /// signs again whatever is on its own disk.
+        #[arg(long, value_name = "STAMP", value_parser = keys::parse_stamp)]
+        last: Option<Stamp>,
         #[command(flatten)]
         settings: SettingsArgs,
     },
@@ -120,6 +160,7 @@ pub fn run() -> ExitCode {
             settings.load().and_then(|_| print("The settings can be used.\n"))
         }
         Command::Healthcheck { url, settings } => run_healthcheck(url, settings),
+        Command::Keys(command) => run_keys(command),
     };
     match done {
         Ok(()) => Exit::Success.into(),
@@ -169,6 +210,22 @@ fn run_show(settings: SettingsArgs) -> Result<(), Failure> {
         })
         .collect();
     print(&page)
+}
+
+fn run_keys(command: KeysCommand) -> Result<(), Failure> {
+    let folder = |settings: SettingsArgs| settings.load().map(|loaded| loaded.settings.storage.folder);
+    let said = match command {
+        KeysCommand::Show(settings) => keys::show(&folder(settings)?),
+        KeysCommand::NewRecovery { file } => keys::new_recovery(&file),
+        KeysCommand::Pin { hash, settings } => keys::pin(&folder(settings)?, hash),
+        KeysCommand::Succeed(settings) => keys::succeed(&folder(settings)?),
+        KeysCommand::Revoke {
+            recovery,
+            last,
+            settings,
+        } => keys::revoke(&folder(settings)?, &recovery, last),
+    };
+    print(&said.or_exit(Exit::Config)?)
 }
 
 fn run_healthcheck(url: Option<String>, settings: SettingsArgs) -> Result<(), Failure> {

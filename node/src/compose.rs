@@ -43,6 +43,7 @@ use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::Fetcher;
 use crate::identity::Seed;
+use crate::keys;
 use crate::outside::Outside;
 use crate::panics;
 use crate::resolve::Resolver;
@@ -189,7 +190,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     .or_exit(Exit::Network)?;
     let driver = supervisor.watch("swarm", driver);
     let catalog = CatalogActor::open(
-        key(),
+        keys::load(&folder, &seed).or_exit(Exit::Config)?,
         rand::random(),
         store.clone(),
         swarm.clone(),
@@ -197,8 +198,9 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         supervisor.lifeline("catalog"),
     )
     .await
-    .or_exit(Exit::Config)?
-    .start();
+    .or_exit(Exit::Config)?;
+    keys::settle(&folder, &catalog.own_key_statements()).or_exit(Exit::Config)?;
+    let catalog = catalog.start();
 
     let outside = Outside::new(resolver, fetcher, supervisor.lifeline("outside")).start();
     let media = MediaFolder::open(&folder)

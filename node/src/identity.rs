@@ -1,7 +1,8 @@
 //! The identity of a pod: the 32-byte seed of its ed25519 key, in one file of the data folder.
 //!
 //! Losing the file loses the pod's name for ever; two pods with one file are twins. So it is written once, durably, for its
-//! owner's eyes only, and never changed. Keys for signing and for the transport are both derived from the seed.
+//! owner's eyes only, and never changed. The first key for signing and the one for the transport are both derived from the seed; keys
+//! that follow are the business of [`crate::keys`].
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -93,16 +94,25 @@ pub fn load_or_create(folder: &Path) -> Result<Seed, IdentityError> {
     }
 }
 
+/// Draws a seed.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn draw() -> Result<Seed, IdentityError> {
+    let mut seed = Zeroizing::new([0; SEED_LENGTH]);
+    OsRng
+        .try_fill_bytes(seed.as_mut_slice())
+        .map_err(|error| IdentityError::Random(error.to_string()))?;
+    Ok(seed)
+}
+
 fn create(folder: &Path, path: &Path) -> Result<Seed, IdentityError> {
     let disk = |error| IdentityError::Disk {
         action: "write",
         path: path.to_owned(),
         error,
     };
-    let mut seed = Zeroizing::new([0; SEED_LENGTH]);
-    OsRng
-        .try_fill_bytes(seed.as_mut_slice())
-        .map_err(|error| IdentityError::Random(error.to_string()))?;
+    let seed = draw()?;
 
     // Under another name first: a crash in between must not leave a short file under the real one.
     let unfinished = path.with_extension("key.new");

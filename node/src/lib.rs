@@ -12,6 +12,7 @@ pub mod exit;
 pub mod fetch;
 pub mod healthcheck;
 pub mod identity;
+pub mod keys;
 mod outside;
 pub mod panics;
 pub mod resolve;
