@@ -105,6 +105,7 @@ impl Attacker {
             card: self.sign(card.into(), 1)?.bytes().to_vec(),
             friendship: self.sign(friendship.into(), 2)?.bytes().to_vec(),
             invite: None,
+            keys: Vec::new(),
         };
         match self.ask(&request).await? {
             Response::Befriended { .. } => Ok(()),

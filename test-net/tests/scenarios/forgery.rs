@@ -223,11 +223,14 @@ async fn deliver(attacker: &Attacker, way: Way, envelopes: Vec<Vec<u8>>) -> anyh
 fn expected(row: &Row, way: Way) -> BTreeMap<String, u64> {
     let verdict = match row.fate {
         Fate::Ban(_) | Fate::Strike => "reject",
-        Fate::Ignore | Fate::Stale => "ignore",
+        Fate::Ignore | Fate::Offered(_) => "ignore",
     };
     let mut expected = BTreeMap::new();
-    if row.fate == Fate::Stale {
-        expected.insert("seedpod_catalog_offered_total{outcome=\"stale\"}".to_owned(), 1);
+    if let Fate::Offered(outcome) = row.fate {
+        expected.insert(
+            format!("seedpod_catalog_offered_total{{outcome=\"{outcome}\"}}"),
+            1,
+        );
     } else {
         expected.insert(refused(row, way), 1);
     }

@@ -17,11 +17,11 @@ pub(super) enum Fate {
     Strike,
     /// Refused and held against nobody.
     Ignore,
-    /// Sound, and outranked by what is held.
-    Stale,
+    /// Sound, and of no use to the catalog, which counts it so.
+    Offered(&'static str),
 }
 
-use Fate::{Ban, Ignore, Stale, Strike};
+use Fate::{Ban, Ignore, Offered, Strike};
 
 /// One way to break the rules.
 pub(super) struct Row {
@@ -40,6 +40,9 @@ const fn row(name: &'static str, reason: &'static str, fate: Fate, bytes: fn(&Fo
     }
 }
 
+const STALE: Fate = Offered("stale");
+/// Sound, and signed by a key that is none of its author's.
+const UNLISTED: Fate = Offered("unlisted");
 const FORGED: Fate = Ban("forged");
 const SQUAT: Fate = Ban("foreign_id");
 
@@ -96,9 +99,9 @@ pub(super) const TABLE: &[Row] = &[
     row("2^32 - 1 entries declared", "not-canonical", Strike, |_| [vec![0xba], vec![0xff; 4]].concat()),
     row("one byte too long", "too-long", Strike, |f| f.of_length(65_537)),
     row("a list of three", "shape", Strike, |f| Array(vec![Bytes(f.body().encode()), Bytes(vec![0; 64]), Uint(0)]).encode()),
-    row("a list of one", "not-canonical", Strike, |f| Array(vec![Bytes(f.body().encode())]).encode()),
+    row("a list of one", "shape", Strike, |f| Array(vec![Bytes(f.body().encode())]).encode()),
     row("a map for the list", "shape", Strike, |f| Map(vec![("0", Bytes(f.body().encode())), ("1", Bytes(vec![0; 64]))]).encode()),
-    row("a number for the envelope", "not-canonical", Strike, |_| Uint(7).encode()),
+    row("a number for the envelope", "shape", Strike, |_| Uint(7).encode()),
     row("a signature of 63 bytes", "signature-length", Strike, |f| envelope(&f.body(), &[0; 63])),
     row("a signature of 65 bytes", "signature-length", Strike, |f| envelope(&f.body(), &[0; 65])),
     row("no signature", "signature-length", Strike, |f| envelope(&f.body(), &[])),
@@ -160,20 +163,44 @@ pub(super) const TABLE: &[Row] = &[
     row("a friendship with itself", "object", Strike, |f| f.live(4, f.key.id().as_bytes(), f.friendship(&f.key.id()))),
     row("a friendship with another than it says", "object", Strike, |f| f.live(4, f.third.as_bytes(), f.friendship(&f.victim))),
 
+    // Who signs, and what is said about keys.
+    row("a later key named, and the first one signs", "signature", FORGED, |f| f.says(f.by(&f.later()))),
+    row("a pin for a third pod", "signature", FORGED, |f| f.says(f.pin(0).with("author", pod(&f.third)).with("signer", pod(&f.third)))),
+    row("a succession that the next key did not agree to", "proof", FORGED, |f| f.says(f.succession(&f.key.id(), [9; 64]))),
+    row("a succession agreed to for another pod", "proof", FORGED, |f| f.says(f.succession(&f.third, f.agreed(&f.victim)))),
+    row("version 1 with a signer", "shape", Strike, |f| f.signs_by(&f.later(), f.by(&f.later()).with("version", Uint(1)))),
+    row("a signer of small order", "shape", Strike, |f| f.says(f.by(&f.later()).with("signer", Bytes(small_order())))),
+    row("a signer of 31 bytes", "shape", Strike, |f| f.says(f.by(&f.later()).with("signer", Bytes(vec![7; 31])))),
+    row("the first key named as the signer", "signer", Strike, |f| f.says(f.by(f.key))),
+    row("a card by a later key", "signer", Strike, |f| f.signs_by(&f.later(), f.by(&f.later()).with("kind", Uint(100)))),
+    row("a succession taken back", "signer", Strike, |f| f.says(f.succession(&f.key.id(), f.agreed(&f.key.id())).with("state", Uint(3)))),
+    row("a pin by a later key", "signer", Strike, |f| f.signs_by(&f.later(), f.pin(0).with("signer", pod(&f.later().public())))),
+    row("a pin under a stamp", "payload-limit", Strike, |f| f.says(f.pin(7))),
+    row("a revocation up to 2^53", "payload-limit", Strike, |f| f.signs_by(&f.later(), f.revocation(&f.key.id(), 1 << 53))),
+    row("a pin of another hash than it says", "object", Strike, |f| f.says(f.pin(0).with("object", Bytes(vec![8; 32])))),
+    row("a pin about nothing", "object", Strike, |f| f.says(f.pin(0).with("object", Bytes(vec![])))),
+    row("a pin that is noise", "payload-encoding", Strike, |f| f.says(f.pin(0).with("payload", Bytes(vec![0xff])))),
+
     // What is no fault of whoever hands it on.
     row("a stranger's record", "author", Ignore, |f| f.strangers()),
     row("a stranger's record, broken", "author", Ignore, |f| turned(f.strangers(), -1)),
-    row("an envelope of a later version", "version", Ignore, |f| f.says(f.plus("signer", Bytes(vec![1; 32])).with("version", Uint(2)))),
+    row("an envelope of a later version", "version", Ignore, |f| f.says(f.plus("signer", Bytes(vec![1; 32])).with("version", Uint(3)))),
+    row("version 2 without a signer", "version", Ignore, |f| f.says(f.body().with("version", Uint(2)))),
+    row("a record by a key that nobody listed", "stale", UNLISTED, |f| f.signs_by(&f.later(), f.by(&f.later()))),
+    row("a third pod's record by a key of one's own", "stale", UNLISTED, |f| f.says(f.by(f.key).with("author", pod(&f.third)))),
+    row("the succession of a third pod to a key of one's own", "stale", UNLISTED, |f| f.says(f.succession(&f.third, f.agreed(&f.third)))),
+    row("a revocation by a key that nobody pinned", "stale", UNLISTED, |f| f.signs_by(&f.later(), f.revocation(&f.key.id(), 0))),
+    row("a revocation of a third pod's key", "stale", UNLISTED, |f| f.says(f.revocation(&f.third, 0).with("author", pod(&f.third)).with("signer", pod(&f.key.id())))),
     row("a card among records", "place", Ignore, |f| f.live(100, &[], f.card())),
     row("news of an unknown kind among records", "place", Ignore, |f| f.live(101, &[], Raw(vec![0xa0]))),
 
     // What was true once.
-    row("the same record again", "stale", Stale, |f| f.profile_at(f.profile(), EPOCH.counter, 10)),
-    row("an older record", "stale", Stale, |f| f.profile_at(f.profile().with("name", Text("Older")), EPOCH.counter, 9)),
-    row("a later record of an older epoch", "stale", Stale, |f| f.profile_at(f.profile().with("name", Text("Older")), EPOCH.counter - 1, 99_999)),
-    row("live after its removal", "stale", Stale, |f| f.own_channel(f.channel())),
-    row("withdrawn after its removal", "stale", Stale, |f| f.says(f.removal(2, f.channel_id().as_bytes()).with("state", Uint(2)))),
-    row("a third pod's record again", "stale", Stale, |f| f.thirds_record.clone()),
+    row("the same record again", "stale", STALE, |f| f.profile_at(f.profile(), EPOCH.counter, 10)),
+    row("an older record", "stale", STALE, |f| f.profile_at(f.profile().with("name", Text("Older")), EPOCH.counter, 9)),
+    row("a later record of an older epoch", "stale", STALE, |f| f.profile_at(f.profile().with("name", Text("Older")), EPOCH.counter - 1, 99_999)),
+    row("live after its removal", "stale", STALE, |f| f.own_channel(f.channel())),
+    row("withdrawn after its removal", "stale", STALE, |f| f.says(f.removal(2, f.channel_id().as_bytes()).with("state", Uint(2)))),
+    row("a third pod's record again", "stale", STALE, |f| f.thirds_record.clone()),
 ];
 
 /// What an attacker forges with.
@@ -232,6 +259,68 @@ impl Forger<'_> {
         let body = self.body().with("kind", Uint(kind));
         let body = body.with("object", Bytes(object.to_vec()));
         self.says(body.with("payload", Bytes(payload.encode())))
+    }
+
+    /// Another key of the attacker's pod.
+    fn later(&self) -> PodKey {
+        PodKey::of_pod(self.key.id(), &[0x1a; 32])
+    }
+
+    /// A body that would be taken if this key counted.
+    fn by(&self, key: &PodKey) -> Item {
+        self.plus("signer", pod(&key.public())).with("version", Uint(2))
+    }
+
+    fn signs_by(&self, key: &PodKey, body: Item) -> Vec<u8> {
+        let body = body.encode();
+        let signature = key.sign(&body);
+        Array(vec![Bytes(body), Bytes(signature.to_vec())]).encode()
+    }
+
+    /// A statement by the attacker's first key.
+    fn statement(&self, kind: u64, object: &[u8], payload: Item) -> Item {
+        let body = self.by(self.key).with("kind", Uint(kind));
+        let body = body.with("object", Bytes(object.to_vec()));
+        body.with("payload", Bytes(payload.encode()))
+    }
+
+    fn pin(&self, seq: u64) -> Item {
+        let payload = Map(vec![("v", Uint(1)), ("hash", Bytes(vec![7; 32]))]);
+        let pin = self.statement(10, &[7; 32], payload);
+        pin.with("epoch", epoch(0, &[0; 8])).with("seq", Uint(seq))
+    }
+
+    /// A later key's signature to follow the attacker's in the name of a pod.
+    fn agreed(&self, author: &PodId) -> [u8; 64] {
+        let (now, later) = (self.key.id(), self.later());
+        let next = later.public();
+        let signed = [
+            b"seedpod-successor-v1\0".as_slice(),
+            author.as_bytes(),
+            now.as_bytes(),
+            next.as_bytes(),
+        ];
+        later.sign(&signed.concat())
+    }
+
+    fn succession(&self, author: &PodId, proof: [u8; 64]) -> Item {
+        let next = self.later().public();
+        let payload = Map(vec![
+            ("v", Uint(1)),
+            ("next", pod(&next)),
+            ("proof", Bytes(proof.to_vec())),
+        ]);
+        self.statement(11, next.as_bytes(), payload)
+            .with("author", pod(author))
+    }
+
+    /// By a later key, which nobody pinned.
+    fn revocation(&self, key: &PodId, last: u64) -> Item {
+        let last = Map(vec![("seq", Uint(last)), ("epoch", epoch(0, &[0; 8]))]);
+        let payload = Map(vec![("v", Uint(1)), ("key", pod(key)), ("last", last)]);
+        let revocation = self.statement(12, key.as_bytes(), payload);
+        let revocation = revocation.with("signer", pod(&self.later().public()));
+        revocation.with("epoch", epoch(0, &[0; 8])).with("seq", Uint(0))
     }
 
     fn removal(&self, kind: u64, object: &[u8]) -> Item {
