@@ -15,6 +15,7 @@ mod friends;
 mod full_disk;
 mod health;
 mod hostile;
+mod keys;
 mod kill_loop;
 mod ledger;
 mod mirrors;
