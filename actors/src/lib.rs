@@ -10,6 +10,7 @@ pub mod disk;
 pub mod friends;
 pub mod library;
 pub mod mirrors;
+pub mod places;
 pub mod search;
 pub mod seeder;
 #[cfg(test)]

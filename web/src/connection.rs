@@ -23,12 +23,12 @@ use hyper::rt::Executor;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulConnection;
+use seedpod_actors::places::Place;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::patient::Patience;
-use crate::places::Place;
 
 /// Time for the first request of a connection, and in HTTP/1.1 for the header of each further one.
 pub(crate) const HEADER_DEADLINE: Duration = Duration::from_secs(15);

@@ -24,7 +24,6 @@ mod news;
 pub mod pages;
 mod paging;
 mod patient;
-mod places;
 mod query;
 mod range;
 mod routes;

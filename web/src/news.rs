@@ -15,12 +15,12 @@ use actix::{Actor, Context, Handler};
 use seedpod_actors::catalog::messages::{Change, Changed, HeldRecord, Subscribe};
 use seedpod_actors::friends::messages::{FriendEntry, ListPods};
 use seedpod_actors::mirrors::messages::{CopyEntry, ListMirrors};
+use seedpod_actors::places::{Limits, Place, Places};
 use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{PodId, Timestamp, VideoId};
 use seedpod_protocol::records::{Privacy, Record};
 use tokio::sync::broadcast;
 
-use crate::places::{Limits, Place, Places};
 use crate::site::{Site, ask, now};
 
 /// Listeners at once. Those of one address share its browsers' six connections, so more of them is nobody's wish.

@@ -1,7 +1,7 @@
 //! The accept loop: from a bound socket to answered requests, and to a stop within a deadline.
 //!
 //! A server that accepts whatever comes can be stopped by anybody who opens connections and says nothing. Here
-//! connections have [places](crate::places) and [deadlines](crate::connection), and a peer that takes next to
+//! connections have [places](seedpod_actors::places) and [deadlines](crate::connection), and a peer that takes next to
 //! nothing of its answer tries our [`PATIENCE`].
 
 use std::convert::Infallible;
@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
 use rustix::process::{Resource, getrlimit};
+use seedpod_actors::places::{Limits, Place, Places};
 use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -26,7 +27,6 @@ use crate::connection::{self, Activity, Closing, PATIENCE, track};
 use crate::error::ApiError;
 use crate::metrics::WebMetrics;
 use crate::patient::Patient;
-use crate::places::{Limits, Place, Places};
 
 /// Connections at once, where the system lets us have so many files.
 const PLACES: Limits = Limits {

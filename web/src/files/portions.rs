@@ -6,16 +6,15 @@
 //! to thread, and asking the system for fresh memory for each, cost more than copying them.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use rustix::io::{ReadWriteFlags, preadv2};
-
-use crate::places::{Limits, Place, Places};
+use seedpod_actors::disk::read_cached;
+use seedpod_actors::places::{Limits, Place, Places};
 
 /// Bytes read at once: what a reader who takes nothing holds twice. Without a change of thread for each portion, larger ones have
 /// little to save; `scripts/bench-door media` tells what a change costs.
@@ -100,17 +99,6 @@ async fn portion(file: &Arc<File>, mut buffer: Buffer, offset: u64) -> io::Resul
     reading
         .await
         .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
-}
-
-/// Reads what can be had without waiting for a disk; nothing where the system cannot tell.
-fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> usize {
-    preadv2(
-        file,
-        &mut [IoSliceMut::new(bytes)],
-        offset,
-        ReadWriteFlags::NOWAIT,
-    )
-    .unwrap_or(0)
 }
 
 /// Buffers that wait to be used again.

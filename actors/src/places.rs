@@ -9,15 +9,17 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many there may be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) total: usize,
-    pub(crate) per_address: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// In all.
+    pub total: usize,
+    /// For one IPv4 address or IPv6 /64.
+    pub per_address: usize,
 }
 
 /// The places; clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub struct Places {
     limits: Limits,
     trusted: Arc<[IpAddr]>,
     taken: Arc<Mutex<Taken>>,
@@ -31,13 +33,14 @@ struct Taken {
 
 /// One place, free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     places: Places,
     address: Option<IpAddr>,
 }
 
 impl Places {
-    pub(crate) fn new(limits: Limits, trusted: &[IpAddr]) -> Self {
+    /// Free places; `trusted` are proxies that speak for many.
+    pub fn new(limits: Limits, trusted: &[IpAddr]) -> Self {
         Self {
             limits,
             trusted: trusted.into(),
@@ -46,7 +49,7 @@ impl Places {
     }
 
     /// A place for a connection from this address, if there is one.
-    pub(crate) fn take(&self, remote: IpAddr) -> Option<Place> {
+    pub fn take(&self, remote: IpAddr) -> Option<Place> {
         let remote = remote.to_canonical();
         let address = (!self.trusted.contains(&remote)).then(|| prefix(remote));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +70,7 @@ impl Places {
         })
     }
 
-    /// Places that are taken.
+    /// Places that are taken, and addresses that hold some.
     #[cfg(test)]
     fn taken(&self) -> (usize, usize) {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
