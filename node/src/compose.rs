@@ -3,6 +3,7 @@
 //! [`crate::serve`] prepares what a pod is made from ([`Parts`]) and says when to stop; everything between is here.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +25,9 @@ use seedpod_actors::mirrors::messages::Budgets;
 use seedpod_actors::mirrors::{MirrorMetrics, MirrorsActor, MirrorsOptions};
 use seedpod_actors::search::messages::GetProfile;
 use seedpod_actors::search::{SearchActor, SearchMetrics};
-use seedpod_actors::seeder::{SeederActor, SeederMetrics};
+use seedpod_actors::seeder::{self, SeederActor, SeederMetrics, SeederOptions, Service, Shelf};
 use seedpod_actors::store::{Store, StoreError, StoreMetrics, StoreOptions, Transaction};
-use seedpod_actors::supervise::{SuperviseMetrics, Supervisor, Watched};
+use seedpod_actors::supervise::{Live, SuperviseMetrics, Supervisor, Watched};
 use seedpod_actors::swarm::{Subscribers, Swarm, SwarmMetrics, SwarmOptions};
 use seedpod_actors::tracker::{TrackerActor, TrackerConfig, TrackerMetrics};
 use seedpod_protocol::envelope::{Draft, DraftError, Epoch, Kind, Stamp, State, Verified};
@@ -38,6 +39,7 @@ use seedpod_web::{Rooms, SignedCard, Site, SiteOptions, WebMetrics};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::info;
 
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure, OrExit};
@@ -268,12 +270,15 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
                 .follow(&catalog)
         })
     };
-    let seeder = {
-        let metrics = SeederMetrics::register(&mut registry);
-        supervisor.supervise("seeder", RESTART_DELAY, move |lifeline| {
-            SeederActor::new(metrics.clone()).with_lifeline(lifeline).start()
-        })
-    };
+    let seeder = start_seeder(
+        &settings,
+        me,
+        &catalog,
+        media.clone(),
+        SeederMetrics::register(&mut registry),
+        &supervisor,
+    )
+    .await?;
 
     publish_profile(&settings, &url, me, &catalog, &search).await?;
 
@@ -410,6 +415,54 @@ async fn open_store(folder: PathBuf, snapshot_bytes: u64, metrics: StoreMetrics)
             };
             Failure::new(exit, error)
         })
+}
+
+/// The seeder, and the task that serves its peers.
+async fn start_seeder(
+    settings: &Settings,
+    me: PodId,
+    catalog: &Addr<CatalogActor>,
+    media: MediaFolder,
+    metrics: SeederMetrics,
+    supervisor: &Supervisor,
+) -> Result<Live<SeederActor>, Failure> {
+    let address = settings.torrent.address.unwrap_or(settings.listen.address);
+    let address = SocketAddr::new(address, settings.torrent.tcp_port);
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        anyhow!("cannot listen on {address} for BitTorrent clients: {error}; check `torrent.address` and `torrent.tcp_port`")
+    });
+    let listener = listener.or_exit(Exit::Network)?;
+    let local = listener
+        .local_addr()
+        .context("the socket for BitTorrent clients has no address")
+        .or_exit(Exit::Network)?;
+    info!(%local, "BitTorrent clients are served");
+
+    let stop = supervisor.lifeline("peers");
+    let service = Service::new(
+        seeder::peer_id(rand::random()),
+        Shelf::default(),
+        metrics,
+        stop.token(),
+    );
+    let seeder = {
+        let catalog = catalog.clone();
+        let options = SeederOptions {
+            pod: me,
+            media,
+            service: service.clone(),
+        };
+        supervisor.supervise("seeder", RESTART_DELAY, move |lifeline| {
+            SeederActor::new(options.clone())
+                .with_lifeline(lifeline)
+                .follow(&catalog)
+        })
+    };
+    tokio::spawn(async move {
+        let _lifeline = stop;
+        seeder::tcp::run(listener, service).await;
+    });
+    Ok(seeder)
 }
 
 /// Lets somebody hear of every change of the catalog, past ones first.

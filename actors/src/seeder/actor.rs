@@ -1,29 +1,45 @@
-//! The shell of the seeder.
+//! The shell of the seeder: follows the catalog, keeps the shelf, adds up what is given.
 
-use actix::{Actor, Context, Handler, MessageResult};
+use actix::{Actor, Addr, Context, Handler, MessageResult, Recipient};
+use seedpod_protocol::ids::{InfoHash, PodId};
 
-use super::messages::{Forget, GetCarried, GetTotals, Served};
-use super::metrics::SeederMetrics;
-use super::state::Seeder;
+use super::messages::{Carry, Forget, GetCarried, GetTotals, Served};
+use super::own::{OwnChange, OwnVideos};
+use super::service::Service;
+use super::shelf::Holding;
+use crate::catalog::CatalogActor;
+use crate::catalog::messages::{Changed, Replay, Subscribe};
+use crate::library::MediaFolder;
 use crate::supervise::Lifeline;
 
 /// How many reports wait before further ones are lost.
 const MAILBOX_CAPACITY: usize = 1024;
 
-/// Adds up what this pod gives.
+/// What a seeder is made of.
+#[derive(Debug, Clone)]
+pub struct SeederOptions {
+    /// This pod: what it published is seeded.
+    pub pod: PodId,
+    /// Where its files lie.
+    pub media: MediaFolder,
+    /// What its peers are served by.
+    pub service: Service,
+}
+
+/// Says what this pod seeds, and adds up what it gives.
 pub struct SeederActor {
-    state: Seeder,
-    metrics: SeederMetrics,
+    options: SeederOptions,
+    own: OwnVideos,
     _lifeline: Option<Lifeline>,
 }
 
 impl SeederActor {
     /// A seeder that has sent nothing yet.
     #[must_use]
-    pub fn new(metrics: SeederMetrics) -> Self {
+    pub fn new(options: SeederOptions) -> Self {
         Self {
-            state: Seeder::default(),
-            metrics,
+            own: OwnVideos::new(options.pod),
+            options,
             _lifeline: None,
         }
     }
@@ -35,6 +51,31 @@ impl SeederActor {
             _lifeline: Some(lifeline),
             ..self
         }
+    }
+
+    /// Starts the seeder and lets it follow a catalog: what it holds, and every change after it.
+    pub fn follow(self, catalog: &Addr<CatalogActor>) -> Addr<Self> {
+        let seeder = self.start();
+        let recipient: Recipient<Changed> = seeder.clone().recipient();
+        catalog.do_send(Subscribe(recipient.clone()));
+        catalog.do_send(Replay { to: recipient });
+        seeder
+    }
+
+    fn carry(&self, holding: Holding) {
+        self.options.service.shelf().put(holding);
+        self.show();
+    }
+
+    fn forget(&self, info_hash: &InfoHash) {
+        self.options.service.shelf().remove(info_hash);
+        self.options.service.ledger().forget(info_hash);
+        self.show();
+    }
+
+    fn show(&self) {
+        let service = &self.options.service;
+        service.metrics().set_torrents(service.shelf().len());
     }
 }
 
@@ -50,8 +91,7 @@ impl Handler<Served> for SeederActor {
     type Result = ();
 
     fn handle(&mut self, served: Served, _: &mut Self::Context) {
-        self.state.served(served.info_hash, served.bytes, served.source);
-        self.metrics.served(served.bytes, served.source);
+        self.options.service.served(served);
     }
 }
 
@@ -59,7 +99,39 @@ impl Handler<Forget> for SeederActor {
     type Result = ();
 
     fn handle(&mut self, forget: Forget, _: &mut Self::Context) {
-        self.state.forget(&forget.info_hash);
+        self.forget(&forget.info_hash);
+    }
+}
+
+impl Handler<Carry> for SeederActor {
+    type Result = ();
+
+    fn handle(&mut self, Carry(holding): Carry, _: &mut Self::Context) {
+        self.carry(holding);
+    }
+}
+
+impl Handler<Changed> for SeederActor {
+    type Result = ();
+
+    fn handle(&mut self, changed: Changed, _: &mut Self::Context) {
+        for change in changed.changes.iter() {
+            let OwnChange { begin, end } = self.own.follow(change);
+            for file in begin {
+                let media = &self.options.media;
+                if let Some(path) = media.media_file(&file.name) {
+                    let (info_hash, info) = (file.info_hash, media.info(&file.info_hash));
+                    self.carry(Holding {
+                        info_hash,
+                        media: path,
+                        info,
+                    });
+                }
+            }
+            for info_hash in end {
+                self.forget(&info_hash);
+            }
+        }
     }
 }
 
@@ -67,7 +139,7 @@ impl Handler<GetCarried> for SeederActor {
     type Result = MessageResult<GetCarried>;
 
     fn handle(&mut self, get: GetCarried, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.state.carried(&get.info_hash))
+        MessageResult(self.options.service.ledger().carried(&get.info_hashes))
     }
 }
 
@@ -75,7 +147,7 @@ impl Handler<GetTotals> for SeederActor {
     type Result = MessageResult<GetTotals>;
 
     fn handle(&mut self, _: GetTotals, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.state.totals())
+        MessageResult(self.options.service.ledger().totals())
     }
 }
 
@@ -84,41 +156,54 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use prometheus_client::registry::Registry;
-    use seedpod_protocol::ids::InfoHash;
+    use seedpod_protocol::keys::PodKey;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::seeder::messages::{Carried, Source};
+    use crate::seeder::{SeederMetrics, Shelf, peer_id};
 
     #[actix::test]
     async fn what_was_served_is_told_and_measured() {
         let mut registry = Registry::default();
-        let seeder = SeederActor::new(SeederMetrics::register(&mut registry)).start();
+        let folder = tempfile::tempdir().unwrap();
+        let seeder = SeederActor::new(SeederOptions {
+            pod: PodKey::from_seed(&[1; 32]).id(),
+            media: MediaFolder::open(folder.path()).unwrap(),
+            service: Service::new(
+                peer_id([0; 12]),
+                Shelf::default(),
+                SeederMetrics::register(&mut registry),
+                CancellationToken::new(),
+            ),
+        })
+        .start();
         let info_hash = InfoHash::from_bytes([1; 20]);
-        for bytes in [40, 2] {
-            seeder
-                .send(Served {
-                    info_hash,
-                    bytes,
-                    source: Source::WebSeed,
-                })
-                .await
-                .unwrap();
+        for (bytes, source) in [(40, Source::WebSeed), (7, Source::Tcp), (2, Source::WebSeed)] {
+            let served = Served {
+                info_hash,
+                bytes,
+                source,
+            };
+            seeder.send(served).await.unwrap();
         }
-        assert_eq!(
-            seeder.send(GetCarried { info_hash }).await.unwrap(),
-            Carried { web_seed: 42 }
-        );
+        let carried = Carried {
+            web_seed: 42,
+            webrtc: 0,
+            tcp: 7,
+        };
+        let get = GetCarried {
+            info_hashes: vec![info_hash],
+        };
+        assert_eq!(seeder.send(get.clone()).await.unwrap(), carried);
         seeder.send(Forget { info_hash }).await.unwrap();
-        assert_eq!(
-            seeder.send(GetCarried { info_hash }).await.unwrap(),
-            Carried::default()
-        );
-        assert_eq!(seeder.send(GetTotals).await.unwrap(), Carried { web_seed: 42 });
+        assert_eq!(seeder.send(get).await.unwrap(), Carried::default());
+        assert_eq!(seeder.send(GetTotals).await.unwrap(), carried);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(
-            text.contains(r#"seedpod_seeder_served_bytes_total{source="web_seed"} 42"#),
-            "{text}"
-        );
+        for (source, bytes) in [("web_seed", 42), ("webrtc", 0), ("tcp", 7)] {
+            let line = format!(r#"seedpod_seeder_served_bytes_total{{source="{source}"}} {bytes}"#);
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 }

@@ -3,24 +3,35 @@
 use actix::Message;
 use seedpod_protocol::ids::InfoHash;
 
+use super::shelf::Holding;
+
 /// By which way bytes left the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// HTTP, from the file itself.
     WebSeed,
+    /// A WebRTC data channel of a browser.
+    WebRtc,
+    /// TCP, to a BitTorrent client.
+    Tcp,
 }
 
 impl Source {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::WebSeed, Self::WebRtc, Self::Tcp];
+
     /// The way as a metric's label.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::WebSeed => "web_seed",
+            Self::WebRtc => "webrtc",
+            Self::Tcp => "tcp",
         }
     }
 }
 
-/// Bytes of a torrent's content were sent. To be said once a response is over, with what was really written; a full
+/// Bytes of a torrent's content were sent. To be said while or once they are, with what was really written; a full
 /// mailbox may swallow it, for these are statistics.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -33,7 +44,13 @@ pub struct Served {
     pub source: Source,
 }
 
-/// A torrent is no longer ours to serve; its own sum is dropped.
+/// Serves this content to peers from now on: it lies here in whole and was verified. What the pod's own videos consist of, the seeder
+/// learns from the catalog; this is for copies of others'.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Carry(pub Holding);
+
+/// A torrent is no longer ours to serve: who is being served is let go, and its own sum is dropped.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Forget {
@@ -41,12 +58,12 @@ pub struct Forget {
     pub info_hash: InfoHash,
 }
 
-/// Asks what was sent of one torrent; zero if nothing is known.
-#[derive(Debug, Clone, Copy, Message)]
+/// Asks what was sent of these torrents together; nothing of those that nothing is known of.
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Carried")]
 pub struct GetCarried {
-    /// The torrent.
-    pub info_hash: InfoHash,
+    /// The torrents, of one video for example.
+    pub info_hashes: Vec<InfoHash>,
 }
 
 /// Asks what was sent in all.
@@ -59,4 +76,20 @@ pub struct GetTotals;
 pub struct Carried {
     /// Over HTTP.
     pub web_seed: u64,
+    /// To browsers over WebRTC.
+    pub webrtc: u64,
+    /// To BitTorrent clients over TCP.
+    pub tcp: u64,
+}
+
+impl Carried {
+    /// What went out by one way.
+    #[must_use]
+    pub fn by(&self, source: Source) -> u64 {
+        match source {
+            Source::WebSeed => self.web_seed,
+            Source::WebRtc => self.webrtc,
+            Source::Tcp => self.tcp,
+        }
+    }
 }

@@ -31,10 +31,19 @@ impl Seeder {
         self.by_torrent.remove(info_hash);
     }
 
-    /// What was sent of one torrent.
+    /// What was sent of these torrents together.
     #[must_use]
-    pub fn carried(&self, info_hash: &InfoHash) -> Carried {
-        self.by_torrent.get(info_hash).copied().unwrap_or_default()
+    pub fn carried<'a>(&self, info_hashes: impl IntoIterator<Item = &'a InfoHash>) -> Carried {
+        let mut sum = Carried::default();
+        for carried in info_hashes
+            .into_iter()
+            .filter_map(|info_hash| self.by_torrent.get(info_hash))
+        {
+            for source in Source::ALL {
+                sum.add(carried.by(source), source);
+            }
+        }
+        sum
     }
 
     /// What was sent in all.
@@ -47,19 +56,22 @@ impl Seeder {
     #[cfg(test)]
     fn check(&self) {
         assert!(self.by_torrent.len() <= MAX_TORRENTS);
-        let sum = self
-            .by_torrent
-            .values()
-            .fold(0_u64, |sum, carried| sum.saturating_add(carried.web_seed));
-        assert!(sum <= self.totals.web_seed);
+        for source in Source::ALL {
+            let of_torrents = self.by_torrent.values().map(|carried| carried.by(source));
+            let sum = of_torrents.fold(0_u64, u64::saturating_add);
+            assert!(sum <= self.totals.by(source));
+        }
     }
 }
 
 impl Carried {
     fn add(&mut self, bytes: u64, source: Source) {
-        match source {
-            Source::WebSeed => self.web_seed = self.web_seed.saturating_add(bytes),
-        }
+        let sum = match source {
+            Source::WebSeed => &mut self.web_seed,
+            Source::WebRtc => &mut self.webrtc,
+            Source::Tcp => &mut self.tcp,
+        };
+        *sum = sum.saturating_add(bytes);
     }
 }
 
@@ -74,17 +86,32 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_summed_by_torrent_and_in_all() {
+    fn bytes_are_summed_by_torrent_by_way_and_in_all() {
         let mut seeder = Seeder::default();
-        for (number, bytes) in [(1, 10), (2, 5), (1, 7)] {
-            seeder.served(torrent(number), bytes, Source::WebSeed);
+        for (number, bytes, source) in [
+            (1, 10, Source::WebSeed),
+            (2, 5, Source::Tcp),
+            (1, 7, Source::WebSeed),
+            (2, 3, Source::WebRtc),
+        ] {
+            seeder.served(torrent(number), bytes, source);
             seeder.check();
         }
-        assert_eq!(seeder.carried(&torrent(1)), Carried { web_seed: 17 });
-        assert_eq!(seeder.carried(&torrent(3)), Carried::default());
+        let (web_seed, webrtc, tcp) = (17, 3, 5);
+        let both = [&torrent(1), &torrent(2), &torrent(3)];
+        let all = Carried {
+            web_seed,
+            webrtc,
+            tcp,
+        };
+        assert_eq!((seeder.carried(both), seeder.totals()), (all, all));
         seeder.forget(&torrent(1));
-        assert_eq!(seeder.carried(&torrent(1)), Carried::default());
-        assert_eq!(seeder.totals(), Carried { web_seed: 22 });
+        let left = Carried {
+            web_seed: 0,
+            webrtc,
+            tcp,
+        };
+        assert_eq!((seeder.carried(both), seeder.totals()), (left, all));
         seeder.check();
     }
 
@@ -96,7 +123,7 @@ mod tests {
         }
         seeder.served(torrent(0), u64::MAX, Source::WebSeed);
         seeder.check();
-        assert_eq!(seeder.carried(&torrent(MAX_TORRENTS)), Carried::default());
-        assert_eq!(seeder.totals(), Carried { web_seed: u64::MAX });
+        assert_eq!(seeder.carried([&torrent(MAX_TORRENTS)]), Carried::default());
+        assert_eq!(seeder.totals().web_seed, u64::MAX);
     }
 }

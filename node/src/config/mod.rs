@@ -37,6 +37,8 @@ pub struct Settings {
     pub tracker: Tracker,
     /// Copies of friends' videos.
     pub mirror: Mirror,
+    /// Ports for torrents.
+    pub torrent: Torrent,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Registration of new users.
@@ -135,6 +137,16 @@ pub struct Mirror {
     pub by_hand: Size,
     /// The most viewed; 0 keeps none.
     pub most_viewed: Size,
+}
+
+/// Ports for torrents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Torrent {
+    /// The address to bind, if it is not that of the web server.
+    pub address: Option<IpAddr>,
+    /// The TCP port to bind for BitTorrent clients; 0 lets the system choose.
+    pub tcp_port: u16,
 }
 
 /// Registration of new users.

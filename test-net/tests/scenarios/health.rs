@@ -25,7 +25,7 @@ async fn every_room_shows_in_the_health_of_a_pod() {
             .map(|room| text(room, "/name"))
             .collect::<Result<BTreeSet<_>, _>>()?;
         let expected = [
-            "accounts", "audience", "catalog", "friends", "library", "mirrors", "outside", "search",
+            "accounts", "audience", "catalog", "friends", "library", "mirrors", "outside", "peers", "search",
             "seeder", "store", "swarm", "tracker", "web",
         ];
         ensure!(names == BTreeSet::from(expected), "{names:?}");
