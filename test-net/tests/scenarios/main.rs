@@ -25,6 +25,7 @@ mod ranges;
 mod relay;
 mod replay;
 mod restart;
+mod seeding;
 mod shutdown;
 mod sockets;
 mod steps;
