@@ -1,8 +1,10 @@
 //! Small inputs that our own code makes: where a fuzzer begins.
 
 use data_encoding::HEXLOWER;
-use seedpod_protocol::ids::InfoHash;
+use seedpod_protocol::codec;
+use seedpod_protocol::ids::{CommentId, InfoHash};
 use seedpod_protocol::metainfo::{Info, Metainfo, PieceHasher};
+use seedpod_protocol::records::{Hide, Report};
 
 /// One seed of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,9 @@ pub fn all() -> Vec<Seed> {
             &[&[0, 0][..], &payload].concat(),
         );
     }
+    for (kind, name, payload) in conversation() {
+        add("payload", name, &[&[kind, 0][..], &payload].concat());
+    }
     let torrent = torrent();
     add("metainfo", "torrent", &torrent.encode());
     add("metainfo", "info", torrent.info_bytes());
@@ -127,6 +132,36 @@ pub fn all() -> Vec<Seed> {
     add("media", "webm", &webm());
     add("media", "ogg", &ogg());
     seeds
+}
+
+/// Sound payloads of the later kinds, by their place in the target's list.
+fn conversation() -> [(u8, &'static str, Vec<u8>); 3] {
+    let comment = crate::targets::commented();
+    let hide = Hide {
+        // The target's ids are one for both kinds.
+        comment: CommentId::try_from(&comment.video.as_bytes()[..]).expect("shaped alike"),
+        video: comment.video,
+    };
+    let report = Report {
+        origin: comment.origin,
+        video: comment.video,
+        comment: None,
+        reporter: "root".to_owned(),
+        reason: "Not so".to_owned(),
+        reasons: vec![1, 2],
+        created_at: comment.created_at,
+    };
+    [
+        (6, "comment", versioned(&comment)),
+        (7, "hide", versioned(&hide)),
+        (8, "report", versioned(&report)),
+    ]
+}
+
+/// A payload as a map with its version: one entry more, and keys of one letter stand first.
+fn versioned(payload: &impl serde::Serialize) -> Vec<u8> {
+    let bytes = codec::encode(payload);
+    [&[bytes[0] + 1, 0x61, b'v', 1], &bytes[1..]].concat()
 }
 
 /// Above this a seed teaches a fuzzer nothing that it would not find.

@@ -8,11 +8,11 @@ use seedpod_protocol::bencode::Reader;
 use seedpod_protocol::codec;
 use seedpod_protocol::digest::Trie;
 use seedpod_protocol::envelope::{Draft, Envelope, Epoch, Kind, RegisterKey, Stamp, State};
-use seedpod_protocol::ids::{ChannelId, ContentHash, InfoHash, ObjectId, PodId, VideoId};
+use seedpod_protocol::ids::{ChannelId, ContentHash, InfoHash, ObjectId, PodId, Timestamp, VideoId};
 use seedpod_protocol::keys::PodKey;
 use seedpod_protocol::magnet::Magnet;
 use seedpod_protocol::metainfo::{Info, Metainfo};
-use seedpod_protocol::records::Record;
+use seedpod_protocol::records::{Comment, Record};
 use seedpod_protocol::requests::{Request, Response};
 use seedpod_protocol::succession::Succession;
 use seedpod_protocol::tracker::ClientMessage;
@@ -62,12 +62,17 @@ pub(crate) fn payload(bytes: &[u8]) {
         Kind::FRIENDSHIP,
         Kind::CARD,
         Kind::HINT,
+        Kind::COMMENT,
+        Kind::HIDE,
+        Kind::REPORT,
     ];
     let kind = kinds[usize::from(*kind) % kinds.len()];
     let object = match kind {
         Kind::CHANNEL => ChannelId::derive(&author.id(), &[3; 16]).into(),
         Kind::VIDEO => VideoId::derive(&author.id(), &[4; 16]).into(),
         Kind::FRIENDSHIP => PodKey::from_seed(&[2; 32]).id().into(),
+        Kind::COMMENT => commented().id(&author.id()).into(),
+        Kind::HIDE | Kind::REPORT => commented().video.into(),
         _ => ObjectId::EMPTY,
     };
     let draft = Draft {
@@ -91,6 +96,22 @@ pub(crate) fn payload(bytes: &[u8]) {
             again.map(|again| again.payload().clone()).as_ref(),
             Ok(record.payload())
         );
+    }
+}
+
+/// The comment whose id a payload may be under.
+pub(crate) fn commented() -> Comment {
+    let origin = PodKey::from_seed(&[2; 32]).id();
+    Comment {
+        nonce: [6; 16],
+        video: VideoId::derive(&origin, &[4; 16]),
+        origin,
+        reply: None,
+        owner: "root".to_owned(),
+        display_name: None,
+        text: "Seen".to_owned(),
+        created_at: Timestamp::EPOCH,
+        updated_at: Timestamp::EPOCH,
     }
 }
 
