@@ -181,6 +181,13 @@ pub(super) const TABLE: &[Row] = &[
     row("a pin about nothing", "object", Strike, |f| f.says(f.pin(0).with("object", Bytes(vec![])))),
     row("a pin that is noise", "payload-encoding", Strike, |f| f.says(f.pin(0).with("payload", Bytes(vec![0xff])))),
 
+    // Comments: the rules of their kinds are read by those who know them, signatures by all.
+    row("a comment in a third pod's name", "signature", FORGED, |f| f.changed_to(5, f.comment(), "author", pod(&f.third))),
+    row("a comment changed after signing", "signature", FORGED, |f| f.changed_to(5, f.comment(), "payload", Bytes(f.comment().with("text", Text("Another")).encode()))),
+    row("a hide in a third pod's name", "signature", FORGED, |f| f.changed_to(6, f.hide(), "author", pod(&f.third))),
+    row("a comment removed in a third pod's name", "signature", FORGED, |f| envelope(&f.removal(5, &uuid(5)).with("author", pod(&f.third)), &[7; 64])),
+    row("a live comment without a payload", "empty-live", Strike, |f| f.says(f.removal(5, &uuid(5)).with("state", Uint(1)))),
+
     // What is no fault of whoever hands it on.
     row("a stranger's record", "author", Ignore, |f| f.strangers()),
     row("a stranger's record, broken", "author", Ignore, |f| turned(f.strangers(), -1)),
@@ -192,6 +199,7 @@ pub(super) const TABLE: &[Row] = &[
     row("a revocation by a key that nobody pinned", "stale", UNLISTED, |f| f.signs_by(&f.later(), f.revocation(&f.key.id(), 0))),
     row("a revocation of a third pod's key", "stale", UNLISTED, |f| f.says(f.revocation(&f.third, 0).with("author", pod(&f.third)).with("signer", pod(&f.key.id())))),
     row("a card among records", "place", Ignore, |f| f.live(100, &[], f.card())),
+    row("a report among records", "place", Ignore, |f| f.live(102, f.thirds_video.as_bytes(), Raw(vec![0xa0]))),
     row("news of an unknown kind among records", "place", Ignore, |f| f.live(101, &[], Raw(vec![0xa0]))),
 
     // What was true once.
@@ -343,6 +351,15 @@ impl Forger<'_> {
         envelope(&self.body().with(key, value), &signature)
     }
 
+    /// A body about something of a kind, signed, and then another value put in.
+    fn changed_to(&self, kind: u64, payload: Item, key: &str, value: Item) -> Vec<u8> {
+        let body = self.body().with("kind", Uint(kind));
+        let body = body.with("object", Bytes(uuid(5).to_vec()));
+        let body = body.with("payload", Bytes(payload.encode()));
+        let signature = self.key.sign(&body.encode());
+        envelope(&body.with(key, value), &signature)
+    }
+
     fn with_signature(&self, change: fn([u8; 64]) -> [u8; 64]) -> Vec<u8> {
         envelope(&self.body(), &change(self.key.sign(&self.body().encode())))
     }
@@ -448,6 +465,27 @@ impl Forger<'_> {
             ("with", pod(with)),
             ("since", Uint(0)),
             ("addresses", Array(vec![])),
+        ])
+    }
+
+    fn comment(&self) -> Item {
+        Map(vec![
+            ("v", Uint(1)),
+            ("text", Text("A comment")),
+            ("nonce", Bytes(vec![6; 16])),
+            ("owner", Text("root")),
+            ("video", Bytes(self.thirds_video.as_bytes().to_vec())),
+            ("origin", pod(&self.third)),
+            ("created_at", Uint(0)),
+            ("updated_at", Uint(0)),
+        ])
+    }
+
+    fn hide(&self) -> Item {
+        Map(vec![
+            ("v", Uint(1)),
+            ("video", Bytes(self.thirds_video.as_bytes().to_vec())),
+            ("comment", Bytes(uuid(5).to_vec())),
         ])
     }
 
