@@ -6,11 +6,13 @@ pub mod accounts;
 pub mod audience;
 pub mod catalog;
 pub mod clock;
+pub mod comments;
 pub mod disk;
 pub mod friends;
 pub mod library;
 pub mod mirrors;
 pub mod places;
+pub mod reports;
 pub mod search;
 pub mod seeder;
 #[cfg(test)]

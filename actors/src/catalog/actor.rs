@@ -15,12 +15,12 @@ use tracing::{info, warn};
 
 use super::CatalogMetrics;
 use super::answers::Answer;
-use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_answer, wait};
+use super::batches::{Batch, ROW_OVERHEAD, Replaying, load, read_answer, read_records, wait};
 use super::catchup::{CatchUp, CatchUpError, CaughtUp, Driver};
 use super::messages::{
     Admit, AnswerFriend, Change, Changed, Expel, FriendSync, GetDigest, GetEnvelope, GetKeyStatements,
-    GetOtherStart, GetRoots, GetSync, Hide, KeepAuthors, OtherStart, Part, Publish, PublishError, Receive,
-    Replay, Subscribe,
+    GetOtherStart, GetRoots, GetSync, Hide, KeepAuthors, OtherStart, Part, Publish, PublishError, READ_MAX,
+    ReadRecords, Receive, Replay, Subscribe,
 };
 use super::own_keys::OwnKeys;
 use super::records::{StoredRecord, row_key};
@@ -450,6 +450,21 @@ impl Handler<GetKeyStatements> for CatalogActor {
 
     fn handle(&mut self, GetKeyStatements(author): GetKeyStatements, _: &mut Context<Self>) -> Self::Result {
         self.key_statements(&author)
+    }
+}
+
+impl Handler<ReadRecords> for CatalogActor {
+    type Result = ResponseFuture<Result<Vec<Option<Verified<Record>>>, Arc<StoreError>>>;
+
+    fn handle(&mut self, ReadRecords(mut keys): ReadRecords, _: &mut Context<Self>) -> Self::Result {
+        keys.truncate(READ_MAX);
+        let store = self.store.clone();
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || read_records(&store, &keys))
+                .await
+                .unwrap_or_else(|_| Err(StoreError::Index("reading records panicked".to_owned())))
+                .map_err(Arc::new)
+        })
     }
 }
 

@@ -367,6 +367,21 @@ pub(super) fn read_answer(store: &Store, answer: Answer) -> Result<Response, Sto
     })
 }
 
+/// Reads the heads of some registers. Blocking.
+pub(super) fn read_records(
+    store: &Store,
+    keys: &[(PodId, RegisterKey)],
+) -> Result<Vec<Option<Verified<Record>>>, StoreError> {
+    let read = |(author, key): &(PodId, RegisterKey)| {
+        let Some(row) = store.get(tables::RECORDS, &row_key(author, key))? else {
+            return Ok(None);
+        };
+        let stored = StoredRecord::decode(&row).map_err(|error| StoreError::Row(error.to_string()))?;
+        Ok(stored.envelope.reopen().ok())
+    };
+    keys.iter().map(read).collect()
+}
+
 /// Tells what is held of all authors, or of the one whose bytes are `prefix`.
 async fn replay(store: Store, prefix: Vec<u8>, to: Vec<Recipient<Changed>>) -> Result<(), Arc<StoreError>> {
     let (pages, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(2);

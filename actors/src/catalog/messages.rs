@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use seedpod_protocol::digest::StateDigest;
-use seedpod_protocol::envelope::{Kind, State, Verified};
+use seedpod_protocol::envelope::{Kind, RegisterKey, State, Verified};
 use seedpod_protocol::ids::{ObjectId, PodId, Timestamp};
 use seedpod_protocol::records::Record;
 use seedpod_protocol::requests::{AuthorRoot, Request, Response};
@@ -211,6 +211,18 @@ pub struct HeldRecord {
     /// Which pod handed the head over; this pod itself for its own records.
     pub via: PodId,
 }
+
+/// Registers whose heads are read at once.
+pub const READ_MAX: usize = 128;
+
+/// Asks for the heads of some registers, in their order; nothing stands for one that is not held, or cannot be read. At
+/// most [`READ_MAX`]: what is beyond is left out. For rooms that remember what there is, and not what it says.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Option<Verified<Record>>>, Arc<StoreError>>")]
+pub struct ReadRecords(
+    /// Whose registers, and which.
+    pub Vec<(PodId, RegisterKey)>,
+);
 
 /// Asks for the envelope that is the head of a register, as it was received.
 #[derive(Debug, Message)]

@@ -28,6 +28,7 @@ use super::state::{Friends, Policy};
 use crate::catalog::CatalogActor;
 use crate::catalog::messages::{Change, Changed};
 use crate::clock;
+use crate::reports::messages::ReceiveReport;
 use crate::store::{Store, StoreError, tables};
 use crate::supervise::Lifeline;
 use crate::swarm::{PeerChanged, Swarm};
@@ -60,6 +61,8 @@ pub(super) struct Links {
     /// Our own card, signed once at start, when the addresses are known.
     pub(super) card: Verified<Record>,
     pub(super) farewell: Duration,
+    /// Who takes what friends' users report.
+    pub(super) reports: Option<Recipient<ReceiveReport>>,
     /// Entries of the list are read and written in turn, so that the row written last is the newest.
     pub(super) writes: Arc<Mutex<()>>,
     /// The same for the friends that the swarm is told.
@@ -143,6 +146,7 @@ impl FriendsActor {
             resolver,
             card,
             farewell: FAREWELL,
+            reports: None,
             writes: Arc::default(),
             telling: Arc::default(),
         };
@@ -155,6 +159,13 @@ impl FriendsActor {
             metrics,
             _lifeline: lifeline,
         })
+    }
+
+    /// Says who takes reports; without, friends are told to come back later.
+    #[must_use]
+    pub fn with_reports(mut self, reports: Recipient<ReceiveReport>) -> Self {
+        self.links.reports = Some(reports);
+        self
     }
 
     pub(super) fn diplomat(&self, ctx: &Context<Self>) -> Diplomat {

@@ -12,6 +12,7 @@ use super::handshake::{Diplomat, Shown, refusal};
 use super::messages::Phase;
 use crate::catalog::catchup::accept;
 use crate::catalog::messages::{AnswerFriend, GetEnvelope, Receive};
+use crate::reports::messages::ReceiveReport;
 use crate::swarm::{RequestArrived, Way};
 
 impl Handler<RequestArrived> for FriendsActor {
@@ -92,6 +93,16 @@ impl Diplomat {
                     Err(_) => stopping(),
                 }
             }
+            Request::Report { report } => match &self.links.reports {
+                Some(reports) => {
+                    let receive = ReceiveReport {
+                        from,
+                        envelope: report,
+                    };
+                    reports.send(receive).await.unwrap_or_else(|_| stopping())
+                }
+                None => refusal(Refusal::Busy, "nobody takes reports at present"),
+            },
             request => match catalog.send(AnswerFriend(request)).await {
                 Ok(Ok(Some(response))) => response,
                 Ok(Ok(None)) => refusal(Refusal::Malformed, "answered elsewhere"),

@@ -73,6 +73,14 @@ pub const INVITES: Table = Table::new(12, "invites");
 /// version and the rest. Owner: `mirrors`.
 pub const MIRRORS: Table = Table::new(20, "mirrors");
 
+/// Comments that moderators of this pod hid from its visitors. Key: comment id (16 bytes). Value: version alone. Owner:
+/// `comments`.
+pub const HIDDEN_COMMENTS: Table = Table::new(16, "hidden_comments");
+
+/// Reports by users of this pod, and those of friends' users about what is here. Key: pod id of the reporter's pod (32 bytes) ‖
+/// id of the video or comment (16) ‖ the reporter's handle in UTF-8. Value: the report and what became of it. Owner: `reports`.
+pub const REPORTS: Table = Table::new(17, "reports");
+
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
     META,
@@ -88,6 +96,8 @@ pub const ALL: &[Table] = &[
     UPLOADS,
     INVITES,
     MIRRORS,
+    HIDDEN_COMMENTS,
+    REPORTS,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first
