@@ -16,6 +16,7 @@ use seedpod_actors::accounts::{self, AccountsActor, AccountsMetrics, FirstUser};
 use seedpod_actors::audience::{self, AudienceActor, AudienceMetrics};
 use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
 use seedpod_actors::catalog::{CatalogActor, CatalogMetrics};
+use seedpod_actors::comments::{CommentsActor, CommentsMetrics};
 use seedpod_actors::friends::{self, FriendsActor, FriendsMetrics, FriendsOptions, Policy};
 use seedpod_actors::library::messages::CatalogReplayed;
 use seedpod_actors::library::{
@@ -23,6 +24,7 @@ use seedpod_actors::library::{
 };
 use seedpod_actors::mirrors::messages::Budgets;
 use seedpod_actors::mirrors::{MirrorMetrics, MirrorsActor, MirrorsOptions};
+use seedpod_actors::reports::{ReportsActor, ReportsMetrics};
 use seedpod_actors::search::messages::GetProfile;
 use seedpod_actors::search::{SearchActor, SearchMetrics};
 use seedpod_actors::seeder::{self, SeederActor, SeederMetrics, SeederOptions, Service, Shelf};
@@ -256,6 +258,26 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         .await
         .context("the audience")?;
 
+    let comments = CommentsActor::open(
+        me,
+        store.clone(),
+        catalog.clone(),
+        CommentsMetrics::new(&mut registry),
+        supervisor.lifeline("comments"),
+    )
+    .or_exit(Exit::Config)?
+    .start();
+    follow(&catalog, comments.clone().recipient()).await?;
+    let reports = ReportsActor::open(
+        key(),
+        store.clone(),
+        swarm.clone(),
+        ReportsMetrics::new(&mut registry),
+        supervisor.lifeline("reports"),
+    )
+    .or_exit(Exit::Config)?
+    .start();
+
     let tracker = {
         let (catalog, metrics) = (catalog.clone(), TrackerMetrics::register(&mut registry));
         let config = TrackerConfig {
@@ -304,6 +326,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         supervisor.lifeline("friends"),
     )
     .or_exit(Exit::Config)?
+    .with_reports(reports.clone().recipient())
     .start();
     follow(&catalog, friends.clone().recipient()).await?;
     friends
@@ -357,6 +380,8 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         search: search.into(),
         accounts: accounts.into(),
         audience: audience.into(),
+        comments: comments.into(),
+        reports: reports.into(),
         library: library.into(),
         mirrors: mirrors.into(),
         tracker,

@@ -123,6 +123,18 @@ pub(crate) fn language(code: &str) -> Option<&'static str> {
         .map(|(_, label)| *label)
 }
 
+/// Why people report things, by number and by the name that the API uses.
+pub(crate) const REASONS: [(u8, &str); 8] = [
+    (1, "violentOrAbusive"),
+    (2, "hatefulOrAbusive"),
+    (3, "spamOrMisleading"),
+    (4, "privacy"),
+    (5, "rights"),
+    (6, "serverRules"),
+    (7, "thumbnails"),
+    (8, "captions"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,14 @@ use actix::MailboxError;
 use seedpod_actors::accounts::messages::AccountsError;
 use seedpod_actors::audience::messages::AudienceError;
 use seedpod_actors::catalog::messages::PublishError;
+use seedpod_actors::comments::messages::CommentsError;
 use seedpod_actors::friends::messages::FriendsError;
 use seedpod_actors::library::folder::PictureKind;
 use seedpod_actors::library::messages::LibraryError;
 use seedpod_actors::library::resumable::ResumeError;
 use seedpod_actors::library::upload::UploadError;
 use seedpod_actors::mirrors::messages::MirrorError;
+use seedpod_actors::reports::messages::ReportsError;
 use serde::Serialize;
 use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{Response as HttpResponse, StatusCode};
@@ -69,6 +71,14 @@ pub(crate) enum ApiError {
     /// 429: too much at once.
     #[error("{0}")]
     TooMany(String),
+    /// 429: too much in too short a time.
+    #[error("{text}")]
+    TooSoon {
+        /// In words.
+        text: String,
+        /// Seconds until the next one is taken.
+        wait: u64,
+    },
     /// 502: another pod did not do its part.
     #[error("{0}")]
     BadGateway(String),
@@ -112,7 +122,7 @@ impl ApiError {
             Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge(_) | Self::OverQuota(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::TooSoon { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
@@ -136,7 +146,7 @@ impl ApiError {
             Self::TooLarge(_) => "max_file_size_reached",
             Self::OverQuota(_) => "quota_reached",
             Self::Unsupported(_) => "unsupported_media_type",
-            Self::TooMany(_) => "too_many_requests",
+            Self::TooMany(_) | Self::TooSoon { .. } => "too_many_requests",
             Self::BadGateway(_) => "bad_gateway",
             Self::Unavailable => "unavailable",
             Self::NoSpace(_) => "no_space",
@@ -175,6 +185,7 @@ impl ApiError {
             Self::Unavailable | Self::TooMany(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"))
             }
+            Self::TooSoon { wait, .. } => headers.insert(RETRY_AFTER, wait.into()),
             Self::MethodNotAllowed => headers.insert(
                 ALLOW,
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
@@ -240,6 +251,43 @@ impl From<MirrorError> for ApiError {
             MirrorError::OurOwn | MirrorError::TooMany(_) => Self::Conflict(error.to_string()),
             MirrorError::DiskFull => Self::NoSpace(error.to_string()),
             MirrorError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CommentsError> for ApiError {
+    fn from(error: CommentsError) -> Self {
+        let text = error.to_string();
+        match error {
+            CommentsError::Unknown => Self::NotFound(text),
+            CommentsError::Forbidden => Self::Forbidden(text),
+            CommentsError::TooFast { wait } => Self::TooSoon {
+                text,
+                wait: wait.as_secs().max(1),
+            },
+            CommentsError::TooMany(_) => Self::Conflict(text),
+            _ if error.is_full() => Self::NoSpace(text),
+            CommentsError::Publish(PublishError::Draft(_)) => Self::BadRequest(text),
+            CommentsError::Publish(PublishError::Removed) => Self::NotFound(text),
+            CommentsError::Publish(PublishError::Store(_)) | CommentsError::Store(_) => Self::internal(&text),
+            CommentsError::Stopping => Self::Unavailable,
+        }
+    }
+}
+
+impl From<ReportsError> for ApiError {
+    fn from(error: ReportsError) -> Self {
+        let text = error.to_string();
+        match error {
+            ReportsError::Unknown(_) => Self::NotFound(text),
+            ReportsError::TooMany => Self::TooMany(text),
+            ReportsError::TooFast { wait } => Self::TooSoon {
+                text,
+                wait: wait.as_secs().max(1),
+            },
+            ReportsError::Limit(_) => Self::BadRequest(text),
+            ReportsError::Store(_) if error.is_full() => Self::NoSpace(text),
+            ReportsError::Store(_) => Self::internal(&text),
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
 use seedpod_actors::catalog::messages::{Change, Changed, HeldRecord, Subscribe};
+use seedpod_actors::comments::messages::{CommentsChanged, FollowComments};
 use seedpod_actors::friends::messages::{FriendEntry, ListPods};
 use seedpod_actors::mirrors::messages::{CopyEntry, ListMirrors};
 use seedpod_actors::places::{Limits, Place, Places};
@@ -42,6 +43,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(crate) enum Hint {
     /// A video did.
     Video(VideoHint),
+    /// Somebody wrote, deleted or hid a comment about a video, or shows it again.
+    Comments(VideoId),
     /// A friend came, left, or is in another state; or a copy of a friend's video got further.
     Friends,
     /// Much at once.
@@ -216,11 +219,26 @@ impl Handler<Changed> for Reporter {
     }
 }
 
+impl Handler<CommentsChanged> for Reporter {
+    type Result = ();
+
+    fn handle(&mut self, CommentsChanged(videos): CommentsChanged, _: &mut Context<Self>) {
+        if videos.len() > MAX_HINTS {
+            return self.news.tell(Hint::Look);
+        }
+        for video in videos {
+            self.news.tell(Hint::Comments(video));
+        }
+    }
+}
+
 /// Follows the catalog and the friend list until the site stops.
 pub(crate) async fn follow(site: Site, reporter: actix::Addr<Reporter>) {
-    let subscribe = Subscribe(reporter.recipient());
-    if ask(&site.rooms().catalog, subscribe).await.is_err() {
-        tracing::warn!("pages will not hear of changes: the catalog does not answer");
+    let subscribe = Subscribe(reporter.clone().recipient());
+    let follow = FollowComments(reporter.recipient());
+    let comments = ask(&site.rooms().comments, follow).await;
+    if ask(&site.rooms().catalog, subscribe).await.and(comments).is_err() {
+        tracing::warn!("pages will not hear of changes: a room does not answer");
         return;
     }
     let news = site.news();

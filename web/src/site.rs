@@ -12,10 +12,12 @@ use prometheus_client::registry::Registry;
 use seedpod_actors::accounts::AccountsActor;
 use seedpod_actors::audience::AudienceActor;
 use seedpod_actors::catalog::CatalogActor;
+use seedpod_actors::comments::CommentsActor;
 use seedpod_actors::friends::FriendsActor;
 use seedpod_actors::library::folder::MediaFolder;
 use seedpod_actors::library::{LibraryActor, Uploads};
 use seedpod_actors::mirrors::MirrorsActor;
+use seedpod_actors::reports::ReportsActor;
 use seedpod_actors::search::SearchActor;
 use seedpod_actors::seeder::SeederActor;
 use seedpod_actors::supervise::{Live, Supervisor};
@@ -54,6 +56,10 @@ pub struct Rooms {
     pub accounts: Live<AccountsActor>,
     /// Views and ratings.
     pub audience: Live<AudienceActor>,
+    /// What people say about videos.
+    pub comments: Live<CommentsActor>,
+    /// What people find wrong with them.
+    pub reports: Live<ReportsActor>,
     /// Uploads, media files, pictures, torrents.
     pub library: Live<LibraryActor>,
     /// Copies of friends' videos.

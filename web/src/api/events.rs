@@ -6,6 +6,7 @@
 //! | `look` | `{}` | something was missed, or much changed at once: ask again for whatever is shown |
 //! | `video` | `{"id":uuid or null,"change":"published"/"changed"/"removed","isLocal":bool}` | a public video, or one of the caller's own |
 //! | `friends` | `{}` | a friend came, left, or is in another state |
+//! | `comments` | `{"id":uuid}` | with `?video=`: somebody wrote, deleted or hid a comment about it |
 //! | `swarm` | `{"id":uuid,"seeders":n,"leechers":n}` | with `?video=` (an id as elsewhere): who is in its swarms on this pod's tracker |
 //!
 //! Every hint has an id. Who returns with it in `Last-Event-ID`, or with that of a page (`data-moment`) in `?since=`, is told
@@ -164,6 +165,12 @@ impl Talk {
         Some(match hint {
             Hint::Look => Event::default().event("look").data("{}"),
             Hint::Friends => Event::default().event("friends").data("{}"),
+            // Whoever asks about a video knows it; to others it may be unlisted.
+            Hint::Comments(id) => {
+                let video = self.video.as_ref().filter(|video| video.id == *id)?;
+                let data = json!({ "id": video.id.to_string() });
+                Event::default().event("comments").data(data.to_string())
+            }
             Hint::Video(hint) => Event::default()
                 .event("video")
                 .data(video_data(hint, self.user.as_deref())?),

@@ -1,7 +1,9 @@
 //! The REST API under `/api/v1`, in the shapes of PeerTube. One file for each group of addresses.
 
+mod abuses;
 mod audience;
 mod channels;
+mod comments;
 mod events;
 mod fields;
 mod mirrors;
@@ -21,8 +23,10 @@ use warp::reject::{MethodNotAllowed, Rejection};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+pub(crate) use abuses::{decide_by, file_about, parse_reason, parse_reasons, reported, require_moderator};
 pub(crate) use audience::parse_rating;
 pub(crate) use channels::find as find_channel;
+pub(crate) use comments::{parse_comment, parse_text, post as post_comment, standing, subject};
 pub(crate) use fields::{Fields, Pictures};
 pub(crate) use mirrors::parse_bucket;
 pub(crate) use pods::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
@@ -45,6 +49,10 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(channels::routes(site))
         .unify()
         .or(audience::routes(site))
+        .unify()
+        .or(comments::routes(site))
+        .unify()
+        .or(abuses::routes(site))
         .unify()
         .or(resumable::routes(site))
         .unify()

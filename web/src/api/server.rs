@@ -1,6 +1,7 @@
 //! What this pod is and how it is: `ping`, `config`, `server/…`.
 
 use seedpod_actors::catalog::messages::{GetDigest, GetRoots};
+use seedpod_actors::comments::messages::GetCommentTotals;
 use seedpod_actors::friends::messages::{ListPods, Phase};
 use seedpod_actors::search::messages::GetTotals;
 use seedpod_protocol::records::EXTENSIONS;
@@ -112,10 +113,13 @@ async fn stats(visit: Visit) -> Result<Response, ApiError> {
     let rooms = visit.site.rooms();
     let totals = ask(&rooms.search, GetTotals).await?;
     let pods = ask(&rooms.friends, ListPods).await?;
+    let comments = ask(&rooms.comments, GetCommentTotals).await?;
     let friends = pods.iter().filter(|pod| pod.phase == Phase::Friends).count();
     Ok(json_answer(&json!({
         "totalVideos": totals.videos,
         "totalLocalVideos": totals.local_videos,
+        "totalVideoComments": comments.all,
+        "totalLocalVideoComments": comments.local,
         "totalLocalVideoFilesSize": totals.local_bytes,
         "totalInstanceFollowers": friends,
         "totalInstanceFollowing": friends,

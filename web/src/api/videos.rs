@@ -13,6 +13,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::comments::counts;
 use super::upload::{channel_of, receive, small_form, video_answer};
 use super::{Fields, Pictures, body, done, json as json_answer, read};
 use crate::body::{BodyStream, fields};
@@ -134,10 +135,12 @@ pub(super) async fn list_of(visit: &Visit, filter: VideoFilter) -> Result<Respon
     };
     let page = ask(&visit.site.rooms().search, list).await?;
     let own_url = &visit.site.options().public_url;
+    let comments = counts(&visit.site, &page.rows).await;
     let data = page
         .rows
         .iter()
-        .map(|entry| dto::Video::of(entry, own_url))
+        .zip(comments)
+        .map(|(entry, comments)| dto::Video::of(entry, comments, own_url))
         .collect();
     Ok(json_answer(&List {
         total: page.total,
@@ -176,8 +179,10 @@ fn asks_for_other_media(query: &Query) -> Result<bool, ApiError> {
 
 async fn one(id: String, visit: Visit) -> Result<Response, ApiError> {
     let entry = find(&visit, &id).await?;
+    let comments = counts(&visit.site, std::slice::from_ref(&entry)).await;
     Ok(json_answer(&dto::Video::of(
         &entry,
+        comments.first().copied().unwrap_or(0),
         &visit.site.options().public_url,
     )))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use seedpod_actors::accounts::messages::{Role, User};
 use seedpod_actors::catalog::messages::FriendSync;
+use seedpod_actors::comments::messages::{CommentEntry, Said};
 use seedpod_actors::friends::messages::{
     FriendEntry, InviteEntry, InviteState, Outstanding, Phase, RoundStats, ScoreChange, ScoreReason,
 };
@@ -158,7 +159,7 @@ fn a_video_of_a_friend() {
         "duration": 10,
         "views": 12,
         "likes": 3,
-        "dislikes": 1,
+        "dislikes": 1, "comments": 7,
         "thumbnailPath": format!("/lazy-static/thumbnails/{id}.jpg"),
         "previewPath": null,
         "embedPath": format!("/videos/embed/{id}"),
@@ -204,15 +205,15 @@ fn a_video_of_a_friend() {
         "receivedAt": "2023-11-14T22:13:20.100Z",
         "via": pod,
     });
-    assert_eq!(json_of(&super::Video::of(&entry, OWN)), expected);
+    assert_eq!(json_of(&super::Video::of(&entry, 7, OWN)), expected);
 }
 
 #[test]
 fn a_video_looks_the_same_on_every_pod_but_for_what_is_local() {
     let entry = video();
     let (mut here, mut there) = (
-        json_of(&super::Video::of(&entry, OWN)),
-        json_of(&super::Video::of(&entry, "https://pod.example")),
+        json_of(&super::Video::of(&entry, 7, OWN)),
+        json_of(&super::Video::of(&entry, 7, "https://pod.example")),
     );
     for json in [&mut here, &mut there] {
         json.as_object_mut()
@@ -229,7 +230,7 @@ fn a_video_whose_origin_is_not_known_yet_has_no_files() {
         channel: None,
         ..video()
     };
-    let json = json_of(&super::Video::of(&entry, OWN));
+    let json = json_of(&super::Video::of(&entry, 7, OWN));
     assert_eq!(
         (&json["files"], &json["trackerUrls"], &json["channel"]),
         (&json!([]), &json!([]), &Value::Null)
@@ -389,4 +390,92 @@ fn a_user() {
         "videoChannels": [],
     });
     assert_eq!(json_of(&super::Me::of(&user, Vec::new(), OWN)), expected);
+}
+
+fn comment(number: u64, in_reply_to: Option<u64>) -> CommentEntry {
+    let key = PodKey::from_seed(&[3; 32]);
+    let id = |nonce: u8| {
+        let video = video().id;
+        seedpod_protocol::ids::CommentId::derive(&key.id(), &[nonce; 16], &key.id(), &video, None)
+    };
+    CommentEntry {
+        id: id(1),
+        number,
+        thread: id(1),
+        thread_number: 30,
+        in_reply_to,
+        replies: 2,
+        replies_by_publisher: 1,
+        at: Timestamp::from_millis(1_700_000_000_000),
+        said: Some(Said {
+            author: key.id(),
+            is_local: false,
+            profile: Some(profile()),
+            owner: "ann".into(),
+            display_name: Some("Ann <b>".into()),
+            text: "Hello".into(),
+            updated_at: Timestamp::from_millis(1_700_000_000_000),
+        }),
+    }
+}
+
+#[test]
+fn a_comment() {
+    let (entry, video) = (comment(30, None), video());
+    let expected = json!({
+        "id": 30,
+        "uuid": entry.id.to_string(),
+        "url": format!("http://localhost:9003/w/{}#comment-{}", video.id.short(), entry.id),
+        "text": "Hello",
+        "threadId": 30,
+        "inReplyToCommentId": null,
+        "videoId": video.number,
+        "createdAt": "2023-11-14T22:13:20.000Z",
+        "updatedAt": "2023-11-14T22:13:20.000Z",
+        "deletedAt": null,
+        "isDeleted": false,
+        "heldForReview": false,
+        "totalReplies": 2,
+        "totalRepliesFromVideoAuthor": 1,
+        "account": {
+            "name": "ann",
+            "displayName": "Ann <b>",
+            "url": "http://localhost:9003/a/ann",
+            "host": "localhost:9003",
+            "avatars": [],
+        },
+        "podId": PodKey::from_seed(&[3; 32]).id().to_string(),
+        "isLocal": false,
+    });
+    assert_eq!(json_of(&super::Comment::of(&entry, &video, OWN)), expected);
+    let gone = CommentEntry { said: None, ..entry };
+    let gone = json_of(&super::Comment::of(&gone, &video, OWN));
+    assert_eq!((&gone["isDeleted"], &gone["text"]), (&json!(true), &json!("")));
+    assert_eq!(
+        (&gone["account"], &gone["deletedAt"]),
+        (&Value::Null, &json!("2023-11-14T22:13:20.000Z"))
+    );
+}
+
+#[test]
+fn a_thread_is_a_tree_and_not_a_deep_one() {
+    let video = video();
+    let of = |number, to| super::Comment::of(&comment(number, to), &video, OWN);
+    // Each answers the one before it.
+    let replies = (31..=80).map(|number| (Some(number - 1), of(number, Some(number - 1))));
+    let tree = json_of(&super::CommentTree::of(of(30, None), replies.collect()));
+    let (mut at, mut depth, mut seen) = (&tree, 0, 1);
+    while let Some(next) = at["children"].as_array().and_then(|children| children.first()) {
+        depth += 1;
+        seen += at["children"].as_array().unwrap().len();
+        assert_eq!(next["comment"]["id"], 30 + depth);
+        at = next;
+    }
+    assert_eq!((depth, seen), (20, 51));
+    // Who answers something that is not there answers the first.
+    let tree = json_of(&super::CommentTree::of(
+        of(30, None),
+        vec![(Some(99), of(31, None)), (None, of(32, None))],
+    ));
+    assert_eq!(tree["children"].as_array().unwrap().len(), 2);
 }

@@ -5,9 +5,11 @@
 //! negative and every labelled value is an object with a label even where its id is `null`, as strict clients demand.
 
 mod channel;
+mod comment;
 #[cfg(test)]
 mod golden;
 mod pod;
+mod report;
 mod user;
 mod video;
 
@@ -16,7 +18,9 @@ use seedpod_protocol::ids::Timestamp;
 use serde::Serialize;
 
 pub(crate) use channel::{Channel, ChannelSummary};
+pub(crate) use comment::{Comment, CommentTree};
 pub(crate) use pod::{Invite, Pod, reason_text, rounds, state_name};
+pub(crate) use report::{Report, Reported};
 pub(crate) use user::{AccountSummary, Me};
 pub(crate) use video::{Video, resolution_label};
 

@@ -8,7 +8,7 @@ use super::{Channel, Labelled, iso};
 use crate::links::Origin;
 
 /// A user as others see them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AccountSummary {
     name: String,
@@ -28,6 +28,13 @@ impl AccountSummary {
             host: origin.host().to_owned(),
             avatars: [],
         }
+    }
+
+    /// The same under the name that the user goes by.
+    #[must_use]
+    pub(crate) fn called(mut self, display_name: &str) -> Self {
+        display_name.clone_into(&mut self.display_name);
+        self
     }
 }
 

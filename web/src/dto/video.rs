@@ -37,6 +37,7 @@ pub(crate) struct Video {
     views: u64,
     likes: u64,
     dislikes: u64,
+    comments: u64,
     thumbnail_path: Option<String>,
     preview_path: Option<String>,
     embed_path: String,
@@ -83,8 +84,8 @@ struct File {
 }
 
 impl Video {
-    /// All that this pod knows of a video. `own_url` is this pod's.
-    pub(crate) fn of(entry: &VideoEntry, own_url: &str) -> Self {
+    /// All that this pod knows of a video, and how many comments it has. `own_url` is this pod's.
+    pub(crate) fn of(entry: &VideoEntry, comments: u64, own_url: &str) -> Self {
         let (id, video) = (&entry.id, &entry.video);
         // Without its origin's address a video has no files yet; the profile is among the first records that arrive.
         let known = Origin::of(entry, own_url);
@@ -123,6 +124,7 @@ impl Video {
             views: entry.tally.views,
             likes: entry.tally.likes,
             dislikes: entry.tally.dislikes,
+            comments,
             thumbnail_path: links::thumbnail_path(id, video),
             preview_path: links::preview_path(id, video),
             embed_path: links::embed_path(id),

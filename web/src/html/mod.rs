@@ -4,6 +4,7 @@
 //! the reason when it did not.
 
 mod account;
+mod conversation;
 mod copies;
 mod lists;
 mod mine;
@@ -54,6 +55,26 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .unify()
         .or(post_one(warp::path!("w" / String / "rate").boxed())
             .then(|id, visit: Visit, body| show(visit.clone(), watch::rated(id, visit, body))))
+        .unify()
+        .or(post_one(warp::path!("w" / String / "comments").boxed())
+            .then(|id, visit: Visit, body| show(visit.clone(), conversation::commented(id, visit, body))))
+        .unify()
+        .or(
+            post_one(warp::path!("w" / String / "comments" / "remove").boxed())
+                .then(|id, visit: Visit, body| show(visit.clone(), conversation::removed(id, visit, body))),
+        )
+        .unify()
+        .or(post_one(warp::path!("w" / String / "comments" / "show").boxed())
+            .then(|id, visit: Visit, body| show(visit.clone(), conversation::shown(id, visit, body))))
+        .unify()
+        .or(post_one(warp::path!("w" / String / "report").boxed())
+            .then(|id, visit: Visit, body| show(visit.clone(), conversation::report(id, visit, body))))
+        .unify()
+        .boxed();
+    let reports = get(warp::path!("admin" / "reports").boxed())
+        .then(|visit: Visit| show(visit.clone(), conversation::reports(visit)))
+        .or(post(warp::path!("admin" / "reports").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), conversation::decided(visit, body))))
         .unify()
         .boxed();
     let channels = get_one(warp::path!("c" / String).boxed())
@@ -127,6 +148,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .then(|visit: Visit| show(visit.clone(), nothing(visit)));
     lists
         .or(watch)
+        .unify()
+        .or(reports)
         .unify()
         .or(channels)
         .unify()
@@ -266,6 +289,14 @@ fn notice(word: &str) -> Option<&'static str> {
             Some("The invite is made. Hand its link to whoever runs the other pod; it works like a key.")
         }
         "revoked" => Some("Nobody comes in by that invite any more. Friendships that came of it stay."),
+        "commented" => Some("Your comment is on its way to all friends."),
+        "uncommented" => Some("The comment was deleted, here and on all friends."),
+        "hidden" => Some("The comment is hidden. You can show it again below the comments."),
+        "shown" => Some("The comment is shown again."),
+        "reported" => Some(
+            "Thank you. Only the people who run this pod and the one that published it will see your report.",
+        ),
+        "decided" => Some("Noted."),
         "quit" => Some("All friendships are over. This pod is on its own."),
         _ => None,
     }

@@ -9,6 +9,7 @@ use seedpod_actors::search::messages::{GetVideo, ListVideos, VideoEntry, VideoFi
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use super::conversation::{Draft, comments};
 use super::lists::{LATEST, card, channel_name, channel_url};
 use super::{chrome, own_csp, page, see_other};
 use crate::api::{parse_key, parse_rating};
@@ -31,6 +32,17 @@ const RELATED: usize = 8;
 pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError> {
     let entry = find(&visit, &id).await?;
     let caller = visit.caller().await?;
+    watch_page(&visit, &entry, caller.as_ref(), Draft::default(), StatusCode::OK).await
+}
+
+/// The page of a video, with what the caller was about to say about it.
+pub(super) async fn watch_page(
+    visit: &Visit,
+    entry: &Arc<VideoEntry>,
+    caller: Option<&Caller>,
+    draft: Draft,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
     let video = &entry.video;
     let own_url = &visit.site.options().public_url;
     let related = ListVideos {
@@ -44,15 +56,16 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
         Privacy::Public => None,
         Privacy::Unlisted => label(&PRIVACIES, 2),
     };
-    let mirrors = mirrors(&visit, &entry).await?;
+    let mirrors = mirrors(visit, entry).await?;
     let view = WatchPage {
-        chrome: chrome(&visit, caller.as_ref()).await,
-        player: player(&visit, &entry, &mirrors),
-        channel: channel_name(&entry),
-        channel_url: channel_url(&entry),
+        chrome: chrome(visit, caller).await,
+        player: player(visit, entry, &mirrors),
+        channel: channel_name(entry),
+        channel_url: channel_url(entry),
         description: video.description.clone().unwrap_or_default(),
         views: entry.tally.views,
-        ratings: ratings(&visit, &entry, caller.as_ref()).await?,
+        ratings: ratings(visit, entry, caller).await?,
+        comments: comments(visit, entry, caller, draft).await?,
         published_at: video.published_at.as_millis(),
         category: video
             .category
@@ -67,14 +80,11 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
         tags: video.tags.clone(),
         nsfw: video.nsfw,
         is_local: entry.is_local,
-        received: received(&visit, &entry).await?,
+        received: received(visit, entry).await?,
         pod_url: own_url.clone(),
-        canonical: Origin::of(&entry, own_url)
+        canonical: Origin::of(entry, own_url)
             .map_or_else(|| links::watch_path(&entry.id), |origin| origin.watch(&entry.id)),
-        can_edit: entry.is_local
-            && caller
-                .as_ref()
-                .is_some_and(|caller| caller.may_edit(&video.owner)),
+        can_edit: entry.is_local && caller.is_some_and(|caller| caller.may_edit(&video.owner)),
         related: related
             .rows
             .iter()
@@ -83,11 +93,7 @@ pub(super) async fn watch(id: String, visit: Visit) -> Result<Response, ApiError
             .map(|other| card(other, own_url))
             .collect(),
     };
-    Ok(page(
-        view.html(),
-        StatusCode::OK,
-        &policy(&visit, &entry, &mirrors),
-    ))
+    Ok(page(view.html(), status, &policy(visit, entry, &mirrors)))
 }
 
 /// Takes a rating from the page's form, and leads back to the page.
@@ -145,7 +151,7 @@ pub(super) async fn embed(id: String, visit: Visit) -> Result<Response, ApiError
     ))
 }
 
-async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
+pub(super) async fn find(visit: &Visit, id: &str) -> Result<Arc<VideoEntry>, ApiError> {
     let missing = || ApiError::NotFound("There is no such video in this network.".into());
     // What cannot be an id is, to a person, only a mistyped address.
     let key = parse_key(id).map_err(|_| missing())?;

@@ -33,6 +33,13 @@
 //! | keep a copy of a video | POST `/network/keep` | `video`, an id or the address of its page |
 //! | keep it no more | POST `/network/let-go` | `video`, its uuid |
 //! | room for copies | POST `/network/budget` | `bucket` = `by-hand`, `most-viewed` or a friend's id; `gb` |
+//! | write a comment | POST `/w/<id>/comments` | `text`; `to` = number or uuid of the comment that it answers |
+//! | delete or hide a comment | POST `/w/<id>/comments/remove` | `id` |
+//! | show a hidden comment again | POST `/w/<id>/comments/show` | `id` |
+//! | report a video or a comment | POST `/w/<id>/report` | `reason`, `predefinedReasons`, `comment` |
+//! | decide about a report | POST `/admin/reports` | `id`, `state` = `1`, `2`, `3`, `moderationComment` |
+//! | reports | GET `/admin/reports` | `show` = `all`; `start` |
+//! | comments | GET `/w/<id>` | `comments` = first thread, `order` = `replies`; `thread` = one alone |
 //! | watch, embed | GET `/w/<shortUUID>`, `/videos/embed/<uuid>` | |
 //! | what changed since | GET `/api/v1/events` | `since` = [`Chrome::moment`], `video` |
 //! | a channel, an account | GET `/c/<handle>`, `/a/<name>`, those of friends with `@host` | `start` |
@@ -45,6 +52,7 @@
 
 mod about;
 mod channel;
+mod comments;
 mod copies;
 mod embed;
 mod error;
@@ -54,6 +62,7 @@ mod json;
 mod login;
 mod my_videos;
 mod network;
+mod reports;
 mod upload;
 mod video;
 mod watch;
@@ -68,6 +77,7 @@ mod tests;
 
 pub use about::AboutPage;
 pub use channel::ChannelPage;
+pub use comments::{CommentView, Comments, REASONS, Removal, ThreadView, Words};
 pub use copies::{CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep};
 pub use embed::EmbedPage;
 pub use error::ErrorPage;
@@ -79,6 +89,7 @@ pub use my_videos::{EditPage, MyVideo, MyVideosPage};
 pub use network::{
     FriendRow, FriendState, InviteRow, InvitedPage, NetworkPage, QrCode, RequestRow, ScoreNote,
 };
+pub use reports::{ReportRow, ReportsPage};
 pub use upload::{Choice, UploadPage, VideoFields};
 pub use video::{PlayerView, SourceFile, VideoCard};
 pub use watch::{Ratings, Received, WatchPage};

@@ -1,10 +1,11 @@
 //! Sample data for the tests of pages, with hostile text in every place that strangers fill.
 
 use super::{
-    AboutPage, AssetUrls, ChannelPage, Choice, Chrome, CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep,
-    EditPage, EmbedPage, ErrorPage, Filter, FriendRow, FriendState, HomePage, InviteRow, LoginPage, MyVideo,
-    MyVideosPage, NetworkPage, Pager, PlayerView, QrCode, Ratings, Received, RequestRow, ScoreNote,
-    SourceFile, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage,
+    AboutPage, AssetUrls, ChannelPage, Choice, Chrome, CommentView, Comments, CopiesView, CopyBudget,
+    CopyReason, CopyRow, CopyStep, EditPage, EmbedPage, ErrorPage, Filter, FriendRow, FriendState, HomePage,
+    InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, QrCode, Ratings, Received,
+    Removal, ReportRow, ReportsPage, RequestRow, ScoreNote, SourceFile, ThreadView, UiUrls, UploadPage,
+    UserMenu, VideoCard, VideoFields, WatchPage, Words,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -152,6 +153,7 @@ pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
             liked: true,
             disliked: false,
         },
+        comments: comments(text),
         published_at: 1_795_253_400_000,
         category: Some(text.to_owned()),
         licence: Some("CC BY".to_owned()),
@@ -168,6 +170,80 @@ pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
         canonical: format!("http://localhost:9003/w/{text}"),
         can_edit: true,
         related: vec![card(text)],
+    }
+}
+
+fn comment(id: u64, text: &str, removal: Removal) -> CommentView {
+    CommentView {
+        id,
+        uuid: format!("uuid-{id}"),
+        at: NOW - id * 60_000,
+        words: Some(Words {
+            name: text.to_owned(),
+            account_url: format!("/a/{text}"),
+            host: text.to_owned(),
+            is_local: false,
+            is_publisher: true,
+            text: text.to_owned(),
+            removal,
+        }),
+        answers: Some((text.to_owned(), text.to_owned())),
+    }
+}
+
+pub(super) fn comments(text: &str) -> Comments {
+    let gone = CommentView {
+        words: None,
+        ..comment(4, text, Removal::None)
+    };
+    let thread = |first, replies, more| ThreadView { first, replies, more };
+    Comments {
+        welcome: true,
+        count: 1_204,
+        threads: vec![
+            thread(
+                comment(1, text, Removal::Delete),
+                vec![
+                    comment(2, text, Removal::Hide),
+                    comment(3, text, Removal::HideHere),
+                ],
+                2,
+            ),
+            thread(gone, vec![comment(5, text, Removal::None)], 0),
+        ],
+        by_replies: false,
+        draft: text.to_owned(),
+        error: Some(text.to_owned()),
+        next: Some("/w/uuid?comments=20#comments".to_owned()),
+        previous: Some("/w/uuid#comments".to_owned()),
+        all: None,
+        hidden: vec![comment(6, text, Removal::Hide)],
+    }
+}
+
+pub(super) fn reports(chrome: Chrome, text: &str) -> ReportsPage {
+    let row = |id, state| ReportRow {
+        id,
+        reporter: text.to_owned(),
+        host: text.to_owned(),
+        is_local: false,
+        at: NOW - 90_000,
+        reason: text.to_owned(),
+        reasons: vec![text.to_owned()],
+        title: Some(text.to_owned()),
+        url: Some("/w/uuid#comment-uuid".to_owned()),
+        is_comment: id == 1,
+        words: Some(text.to_owned()),
+        state,
+        note: text.to_owned(),
+        delivery: Some(text.to_owned()),
+        same: 2,
+    };
+    ReportsPage {
+        chrome,
+        rows: vec![row(1, 1), row(2, 2), row(3, 3)],
+        all: true,
+        pager: pager(),
     }
 }
 

@@ -20,6 +20,7 @@ fn pages(chrome: Chrome, text: &str) -> Vec<(&'static str, String)> {
         ("channel", sample::channel(of(), text).html()),
         ("my videos", sample::my_videos(of(), text).html()),
         ("edit", sample::edit(of(), text).html()),
+        ("reports", sample::reports(of(), text).html()),
         ("about", sample::about(of(), text).html()),
         ("error", sample::error(of(), text).html()),
     ]

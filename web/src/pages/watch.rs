@@ -3,6 +3,7 @@
 use askama::Template;
 use serde::Serialize;
 
+use super::comments::Comments;
 use super::video::pod_hue;
 use super::{Chrome, PlayerView, ScriptJson, VideoCard, iso};
 
@@ -24,6 +25,8 @@ pub struct WatchPage {
     pub views: u64,
     /// What people think of it.
     pub ratings: Ratings,
+    /// What people say about it.
+    pub comments: Comments,
     /// When it was published, in milliseconds since the Unix epoch.
     pub published_at: u64,
     /// Label of the category.
@@ -162,6 +165,18 @@ impl WatchPage {
             embed_url: self.embed_url(),
             url: &self.canonical,
         })
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
+    fn more_text(&self, more: &u64) -> String {
+        match more {
+            1 => "1 more reply".to_owned(),
+            more => format!("{} more replies", super::format::grouped(*more)),
+        }
+    }
+
+    fn hidden_text(&self) -> String {
+        super::count(self.comments.hidden.len() as u64, "hidden comment")
     }
 
     /// The first letters of the channel's name, in place of a picture.
