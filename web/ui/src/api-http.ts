@@ -1,6 +1,6 @@
 // The real client: REST under /api/v1, with the session cookie of the page.
 
-import { ApiError, type PodApi, type UploadProgress, type Uploaded, parseLatest, parseUploaded, problemText } from './api.ts';
+import { ApiError, type PodApi, type Report, type UploadProgress, type Uploaded, parseCommented, parseLatest, parseUploaded, problemText } from './api.ts';
 
 export class HttpPodApi implements PodApi {
   readonly #base: string;
@@ -22,6 +22,21 @@ export class HttpPodApi implements PodApi {
 
   async rate(uuid: string, rating: string): Promise<void> {
     await this.#ask('PUT', `/videos/${encodeURIComponent(uuid)}/rate`, { rating });
+  }
+
+  async comment(video: string, text: string, to?: string): Promise<string> {
+    const place = to === undefined ? 'comment-threads' : `comments/${encodeURIComponent(to)}`;
+    return parseCommented(await this.#ask('POST', `/videos/${encodeURIComponent(video)}/${place}`, { text }));
+  }
+
+  async deleteComment(video: string, id: string): Promise<void> {
+    await this.#ask('DELETE', `/videos/${encodeURIComponent(video)}/comments/${encodeURIComponent(id)}`);
+  }
+
+  async report(video: string, report: Report): Promise<void> {
+    const reasons = report.kind === '' ? [] : [report.kind];
+    const comment = report.comment === undefined ? {} : { comment: { id: report.comment } };
+    await this.#ask('POST', '/abuses', { reason: report.reason, predefinedReasons: reasons, video: { id: video }, ...comment });
   }
 
   // XMLHttpRequest, because fetch tells nothing about the progress of what it sends.
@@ -54,7 +69,7 @@ export class HttpPodApi implements PodApi {
   async #ask(method: string, path: string, body?: unknown): Promise<unknown> {
     const headers: Record<string, string> = { Accept: 'application/json', 'X-CSRF-Token': this.#csrf() };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
-    const answer = await fetch(this.#base + path, { method, headers, credentials: 'same-origin', body: body === undefined ? null : JSON.stringify(body) }).catch(() => {
+    const answer = await fetch(this.#base + path, { method, headers, credentials: 'same-origin', keepalive: method === 'DELETE', body: body === undefined ? null : JSON.stringify(body) }).catch(() => {
       throw new ApiError(0, problemText(0, ''));
     });
     const text = await answer.text();

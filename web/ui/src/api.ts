@@ -14,6 +14,15 @@ export interface Uploaded {
   readonly shortUuid: string;
 }
 
+export interface Report {
+  /** In words, 2 to 300 characters. */
+  readonly reason: string;
+  /** One of the API's names of reasons, or nothing. */
+  readonly kind: string;
+  /** The comment that is meant, if it is not the video. */
+  readonly comment: string | undefined;
+}
+
 export interface PodApi {
   /** The short ids of the latest videos, newest first, at most a page of them: of this pod, of friends, or of all. */
   latest(isLocal?: boolean): Promise<readonly string[]>;
@@ -21,6 +30,12 @@ export interface PodApi {
   view(uuid: string, seconds: number): Promise<void>;
   /** Says what the person logged in thinks of a video: `like`, `dislike` or `none`. */
   rate(uuid: string, rating: string): Promise<void>;
+  /** Writes a comment about a video, in answer to another one if `to` names it; gives its uuid. */
+  comment(video: string, text: string, to?: string): Promise<string>;
+  /** Deletes a comment, or hides it. Goes on when the page is left. */
+  deleteComment(video: string, id: string): Promise<void>;
+  /** Tells the people who answer for a video what is wrong with it, or with a comment about it. */
+  report(video: string, report: Report): Promise<void>;
   /** Sends a video. Aborting the signal stops it; the promise is then rejected with an `AbortError`. */
   upload(form: FormData, onProgress: (progress: UploadProgress) => void, signal: AbortSignal): Promise<Uploaded>;
 }
@@ -54,6 +69,10 @@ export function problemText(status: number, body: string): string {
 
 export function parseLatest(value: unknown): readonly string[] {
   return asArray(asObject(value, 'answer').data, 'data').map((row) => asText(asObject(row, 'video').shortUUID, 'shortUUID'));
+}
+
+export function parseCommented(value: unknown): string {
+  return asText(asObject(asObject(value, 'answer').comment, 'comment').uuid, 'uuid');
 }
 
 export function parseUploaded(value: unknown): Uploaded {

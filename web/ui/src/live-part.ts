@@ -1,5 +1,5 @@
 // <live-part hints="friends video">: a part of a page that the server writes anew when something it shows has changed. The rest of the page, and
-// whoever is about to do something in this part, is left in peace.
+// whoever is about to do something in this part, is left in peace. With `video`, hints about that one video are heard too.
 
 import { podEvents, type Hint, type PodEvents } from './pod-events.ts';
 
@@ -8,6 +8,8 @@ const GATHER = 300;
 /** Not more often than this, in milliseconds: pods tell each other in bursts. */
 const PACE = 2_000;
 
+const BUSY = 'details[open], :is(input, textarea, select):focus';
+
 export class LivePart extends HTMLElement {
   events: PodEvents = podEvents;
   #stop: (() => void) | undefined;
@@ -15,10 +17,11 @@ export class LivePart extends HTMLElement {
   #looked = 0;
 
   connectedCallback(): void {
+    const video = this.getAttribute('video') ?? undefined;
     const wanted = new Set(['look', ...(this.getAttribute('hints') ?? '').split(' ')]);
     this.#stop = this.events.listen((hint: Hint) => {
       if (wanted.has(hint.kind)) this.#soon();
-    });
+    }, video);
   }
 
   disconnectedCallback(): void {
@@ -31,29 +34,31 @@ export class LivePart extends HTMLElement {
     const wait = Math.max(GATHER, this.#looked + PACE - performance.now());
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      void this.#look();
+      void this.look();
     }, wait);
   }
 
-  async #look(): Promise<void> {
+  /** Shows what the server says now; with `now`, even if somebody is about to do something here. */
+  async look(now = false): Promise<void> {
     this.#looked = performance.now();
     // Somebody is about to confirm something, or types.
-    if (this.querySelector('details[open], :is(input, textarea, select):focus')) return this.#soon();
+    if (!now && this.querySelector(BUSY)) return this.#soon();
     try {
       const answer = await fetch(location.href, { credentials: 'same-origin', headers: { Accept: 'text/html' } });
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       const fresh = page.getElementById(this.id);
       if (!fresh || !this.isConnected) return;
-      if (this.querySelector('details[open]')) return this.#soon();
+      if (!now && this.querySelector(BUSY)) return this.#soon();
       this.#replace(document.adoptNode(fresh));
     } catch {
       // The pod is away for a moment; the next hint, or the next page, tells more.
     }
   }
 
-  /** The focus stays on what looks the same. */
+  /** The focus stays on what looks the same, and what is marked with `data-keep` stays as it is. */
   #replace(fresh: HTMLElement): void {
+    for (const kept of this.querySelectorAll('[data-keep]')) fresh.querySelector(`#${CSS.escape(kept.id)}`)?.replaceWith(kept);
     const focused = document.activeElement;
     const name = focused && this.contains(focused) ? nameOf(focused) : undefined;
     this.replaceChildren(...fresh.childNodes);

@@ -8,6 +8,8 @@ export type Hint =
   /** Something was missed, or much changed: look again at whatever is shown. */
   | { readonly kind: 'look' }
   | { readonly kind: 'friends' }
+  /** Somebody wrote, deleted or hid a comment about the video that was asked for. */
+  | { readonly kind: 'comments'; readonly id: string }
   | { readonly kind: 'video'; readonly id: string | undefined; readonly change: string; readonly isLocal: boolean }
   /** Who this pod's tracker has in the swarms of the video that was asked for. */
   | { readonly kind: 'swarm'; readonly id: string; readonly count: number };
@@ -16,6 +18,7 @@ export function parseHint(kind: string, data: string): Hint | undefined {
   if (kind === 'look' || kind === 'friends') return { kind };
   const fields = asObject(JSON.parse(data), kind);
   if (kind === 'video') return { kind, id: fields.id === null ? undefined : asText(fields.id, 'id'), change: asText(fields.change, 'change'), isLocal: fields.isLocal === true };
+  if (kind === 'comments') return { kind, id: asText(fields.id, 'id') };
   if (kind === 'swarm') return { kind, id: asText(fields.id, 'id'), count: asNumber(fields.seeders, 'seeders') + asNumber(fields.leechers, 'leechers') };
   return undefined;
 }
@@ -36,7 +39,7 @@ export interface Source extends Pick<EventTarget, 'addEventListener'> {
 
 /** A pod that refuses a stream is asked again after so long; until then pages look by themselves, once in that time. */
 const AGAIN = 15_000;
-const KINDS = ['look', 'friends', 'video', 'swarm'] as const;
+const KINDS = ['look', 'friends', 'video', 'comments', 'swarm'] as const;
 const CLOSED = 2;
 
 export class PodEvents {

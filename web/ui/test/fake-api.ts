@@ -1,6 +1,6 @@
 // The other client: keeps everything in memory and remembers what was asked.
 
-import type { ApiError, PodApi, UploadProgress, Uploaded } from '../src/api.ts';
+import type { ApiError, PodApi, Report, UploadProgress, Uploaded } from '../src/api.ts';
 
 export class FakePodApi implements PodApi {
   list: string[] = [];
@@ -28,6 +28,18 @@ export class FakePodApi implements PodApi {
 
   rate(uuid: string, rating: string): Promise<void> {
     return this.#answer(`rate ${uuid} ${rating}`, undefined);
+  }
+
+  comment(video: string, text: string, to?: string): Promise<string> {
+    return this.#answer(`comment ${video} ${text} ${to}`, 'new');
+  }
+
+  deleteComment(video: string, id: string): Promise<void> {
+    return this.#answer(`delete ${video} ${id}`, undefined);
+  }
+
+  report(video: string, report: Report): Promise<void> {
+    return this.#answer(`report ${video} ${report.kind} ${report.reason} ${report.comment}`, undefined);
   }
 
   /** Calls that let waiting uploads finish. */
