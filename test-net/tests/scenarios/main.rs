@@ -9,6 +9,7 @@ mod attacker;
 mod audience;
 mod bad_input;
 mod catalog;
+mod comments;
 mod flood;
 mod forgery;
 mod friends;
