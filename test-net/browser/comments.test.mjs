@@ -185,13 +185,13 @@ test('a report is sent from the page, and the people of the origin decide', asyn
   });
   await admin.page.getByText('Spam or misleading.').waitFor();
   await look(admin, 'reports-light', net.pods);
-  await admin.page.getByLabel('Note').fill('It is spam');
+  await admin.page.getByLabel('Note, for this pod').fill('It is spam');
   await admin.page.getByRole('button', { name: 'Accept report 1' }).click();
   await admin.page.getByRole('heading', { name: 'Nothing to decide' }).waitFor();
   await look(admin, 'reports-empty', net.pods);
   await admin.page.getByRole('link', { name: 'All', exact: true }).click();
   await admin.page.getByText('accepted', { exact: true }).waitFor();
-  assert.equal(await admin.page.getByLabel('Note').inputValue(), 'It is spam');
+  assert.equal(await admin.page.getByLabel('Note, for this pod').inputValue(), 'It is spam');
   await admin.page.setViewportSize(SCREENS.phone.viewport);
   await look(admin, 'reports-phone', net.pods, { rules: FURTHER_RULES.phone });
   await admin.context.close();
