@@ -25,13 +25,8 @@ async fn every_room_shows_in_the_health_of_a_pod() {
             .map(|room| text(room, "/name"))
             .collect::<Result<BTreeSet<_>, _>>()?;
         let expected = [
-<<<<<<< HEAD
-            "accounts", "audience", "catalog", "friends", "library", "mirrors", "outside", "peers", "search",
-            "seeder", "store", "swarm", "tracker", "web",
-=======
             "accounts", "audience", "catalog", "comments", "friends", "library", "mirrors", "outside",
-            "reports", "search", "seeder", "store", "swarm", "tracker", "web",
->>>>>>> 3440c1d (tests: two rooms more in the health of a pod)
+            "peers", "reports", "search", "seeder", "store", "swarm", "tracker", "web",
         ];
         ensure!(names == BTreeSet::from(expected), "{names:?}");
         for room in rooms {
