@@ -3,6 +3,7 @@
 //! Each module is a room: one owner of one thing. State decides and the shell does; `ARCHITECTURE.md` draws the map.
 
 pub mod accounts;
+pub mod address;
 pub mod audience;
 pub mod catalog;
 pub mod clock;

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use seedpod_actors::address::counted_as;
+
 /// How many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -51,7 +53,7 @@ impl Places {
     /// A place for a connection from this address, if there is one.
     pub fn take(&self, remote: IpAddr) -> Option<Place> {
         let remote = remote.to_canonical();
-        let address = (!self.trusted.contains(&remote)).then(|| prefix(remote));
+        let address = (!self.trusted.contains(&remote)).then(|| counted_as(remote));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.limits.total {
             return None;
@@ -88,17 +90,6 @@ impl Drop for Place {
             if *held == 0 {
                 taken.by_address.remove(&address);
             }
-        }
-    }
-}
-
-/// What counts as one address.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
         }
     }
 }

@@ -71,13 +71,13 @@ pub(crate) enum ApiError {
     /// 429: too much at once.
     #[error("{0}")]
     TooMany(String),
-    /// 429: too much in too short a time.
+    /// 429: too often; the same may be tried again after so many seconds.
     #[error("{text}")]
-    TooSoon {
-        /// In words.
+    Wait {
+        /// What was too often.
         text: String,
-        /// Seconds until the next one is taken.
-        wait: u64,
+        /// Above 0.
+        seconds: u64,
     },
     /// 502: another pod did not do its part.
     #[error("{0}")]
@@ -122,7 +122,7 @@ impl ApiError {
             Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge(_) | Self::OverQuota(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooMany(_) | Self::TooSoon { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::Wait { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
@@ -146,11 +146,20 @@ impl ApiError {
             Self::TooLarge(_) => "max_file_size_reached",
             Self::OverQuota(_) => "quota_reached",
             Self::Unsupported(_) => "unsupported_media_type",
-            Self::TooMany(_) | Self::TooSoon { .. } => "too_many_requests",
+            Self::TooMany(_) | Self::Wait { .. } => "too_many_requests",
             Self::BadGateway(_) => "bad_gateway",
             Self::Unavailable => "unavailable",
             Self::NoSpace(_) => "no_space",
             Self::Internal => "internal",
+        }
+    }
+
+    /// After how many seconds the same may be tried again, where waiting helps.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Wait { seconds, .. } => Some(*seconds),
+            Self::Unavailable | Self::TooMany(_) => Some(2),
+            _ => None,
         }
     }
 
@@ -180,12 +189,11 @@ impl ApiError {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json; charset=utf-8"),
         );
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
         match self {
             Self::Unauthorized(_) => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            Self::Unavailable | Self::TooMany(_) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("2"))
-            }
-            Self::TooSoon { wait, .. } => headers.insert(RETRY_AFTER, wait.into()),
             Self::MethodNotAllowed => headers.insert(
                 ALLOW,
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
@@ -222,6 +230,10 @@ impl From<AccountsError> for ApiError {
         match error {
             AccountsError::WrongCredentials => Self::InvalidGrant(error.to_string()),
             AccountsError::Busy => Self::TooMany(error.to_string()),
+            AccountsError::Wait { seconds } => Self::Wait {
+                text: error.to_string(),
+                seconds,
+            },
             AccountsError::BadToken => Self::Unauthorized("the token is unknown or has expired"),
             AccountsError::ChannelTaken(_) => Self::Conflict(error.to_string()),
             AccountsError::Field { field, problem } => Self::field(field, problem),
@@ -261,9 +273,9 @@ impl From<CommentsError> for ApiError {
         match error {
             CommentsError::Unknown => Self::NotFound(text),
             CommentsError::Forbidden => Self::Forbidden(text),
-            CommentsError::TooFast { wait } => Self::TooSoon {
+            CommentsError::TooFast { wait } => Self::Wait {
                 text,
-                wait: wait.as_secs().max(1),
+                seconds: wait.as_secs().max(1),
             },
             CommentsError::TooMany(_) => Self::Conflict(text),
             _ if error.is_full() => Self::NoSpace(text),
@@ -281,9 +293,9 @@ impl From<ReportsError> for ApiError {
         match error {
             ReportsError::Unknown(_) => Self::NotFound(text),
             ReportsError::TooMany => Self::TooMany(text),
-            ReportsError::TooFast { wait } => Self::TooSoon {
+            ReportsError::TooFast { wait } => Self::Wait {
                 text,
-                wait: wait.as_secs().max(1),
+                seconds: wait.as_secs().max(1),
             },
             ReportsError::Limit(_) => Self::BadRequest(text),
             ReportsError::Store(_) if error.is_full() => Self::NoSpace(text),
@@ -413,6 +425,17 @@ mod tests {
             StatusCode::UNAUTHORIZED
         );
         assert_eq!(body_of(ApiError::InvalidClient).await["code"], "invalid_client");
+    }
+
+    #[test]
+    fn whoever_guesses_passwords_is_told_how_long_to_wait() {
+        let error = ApiError::from(AccountsError::Wait { seconds: 901 });
+        assert!(error.to_string().ends_with("try again in 16 minutes"), "{error}");
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "901");
+        let busy = ApiError::from(AccountsError::Busy).into_response();
+        assert_eq!(busy.headers()[RETRY_AFTER], "2");
     }
 
     #[tokio::test]

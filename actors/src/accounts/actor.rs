@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::fut::{LocalBoxActorFuture, ready};
 use actix::prelude::*;
@@ -10,6 +11,7 @@ use seedpod_protocol::envelope::{Kind, State, Verified};
 use seedpod_protocol::ids::{ChannelId, ContentHash, ObjectId, PodId};
 use seedpod_protocol::records::{Channel, Record};
 
+use super::guesses::{Guesses, Refused};
 use super::messages::{
     AccountsError, Authenticate, CreateChannel, GetOAuthClient, Login, Logout, OAuthClient, Refresh, Role,
     Secret, Tokens, User,
@@ -52,6 +54,7 @@ pub struct FirstUser {
 pub struct AccountsActor {
     me: PodId,
     state: Accounts,
+    guesses: Guesses,
     handles: HashSet<String>,
     /// Channels on their way to the disk, and whose they are: a user's next row must name them too.
     creating: Vec<(String, ChannelId)>,
@@ -108,6 +111,7 @@ pub async fn open(
     let mut actor = AccountsActor {
         me,
         state,
+        guesses: Guesses::default(),
         handles,
         creating: Vec::new(),
         client,
@@ -238,7 +242,25 @@ impl Actor for AccountsActor {
 impl Handler<Login> for AccountsActor {
     type Result = ResponseActFuture<Self, LoginResult>;
 
-    fn handle(&mut self, Login { username, password }: Login, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, login: Login, _: &mut Context<Self>) -> Self::Result {
+        let Login {
+            from,
+            username,
+            password,
+        } = login;
+        let attempt = match self.guesses.begin(from, &username, Instant::now()) {
+            Ok(attempt) => attempt,
+            Err(refused) => {
+                let refused = Err(match refused {
+                    Refused::Busy => AccountsError::Busy,
+                    Refused::Wait(wait) => AccountsError::Wait {
+                        seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+                    },
+                });
+                self.metrics.login(&refused);
+                return Box::pin(ready(refused));
+            }
+        };
         let hash = self
             .state
             .account(&username)
@@ -246,6 +268,10 @@ impl Handler<Login> for AccountsActor {
         let passwords = self.passwords.clone();
         let compared = async move { passwords.matches(password, hash).await };
         Box::pin(compared.into_actor(self).then(move |matches, actor, _| {
+            match matches {
+                Ok(false) => actor.guesses.wrong(attempt, Instant::now()),
+                Ok(true) | Err(_) => actor.guesses.take_back(attempt, Instant::now()),
+            }
             let begun = match matches {
                 Ok(true) => actor.state.user(&username).map(|user| {
                     let (tokens, hashes) = fresh_tokens();

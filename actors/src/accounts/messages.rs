@@ -1,6 +1,7 @@
 //! What may be said to the accounts.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix::Message;
@@ -64,11 +65,13 @@ pub struct Tokens {
     pub refresh_expires_in: u64,
 }
 
-/// Logs in.
+/// Logs in. An address that was wrong too often waits, and has few logins checked at once.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(Tokens, Arc<User>), AccountsError>")]
 pub struct Login {
-    /// Who says they are.
+    /// Where they come from.
+    pub from: IpAddr,
+    /// Who they say they are.
     pub username: String,
     /// The password; hashing it takes a while and few are hashed at once.
     pub password: Secret,
@@ -133,6 +136,12 @@ pub enum AccountsError {
     /// Unknown user or wrong password; never says which.
     #[error("the username or the password is wrong")]
     WrongCredentials,
+    /// Too many passwords from this address were wrong; none is looked at for now.
+    #[error("too many wrong logins from your address, try again in {}", in_words(*.seconds))]
+    Wait {
+        /// When one is looked at again, rounded up.
+        seconds: u64,
+    },
     /// Too many logins are being checked.
     #[error("too many logins at once, try again in a moment")]
     Busy,
@@ -159,4 +168,13 @@ pub enum AccountsError {
     /// The disk refused.
     #[error("{0}")]
     Store(String),
+}
+
+/// A wait as people say it, rounded up.
+fn in_words(seconds: u64) -> String {
+    if seconds > 90 {
+        format!("{} minutes", seconds.div_ceil(60))
+    } else {
+        format!("{seconds} s")
+    }
 }

@@ -37,6 +37,7 @@ impl AccountsMetrics {
             Ok(_) => "fine",
             Err(AccountsError::WrongCredentials) => "refused",
             Err(AccountsError::Busy) => "busy",
+            Err(AccountsError::Wait { .. }) => "held_back",
             Err(_) => "failed",
         };
         self.logins.get_or_create(&OutcomeLabel { outcome }).inc();

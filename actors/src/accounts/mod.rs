@@ -5,11 +5,13 @@
 //! transaction as the channel's record: neither exists without the other.
 //!
 //! - [`state`] holds users and sessions and decides who may come in; pure.
+//! - [`guesses`] makes whoever guesses wait; pure.
 //! - [`passwords`] hashes and compares; [`actor`] is the shell.
 //!
 //! The room does not know what a cookie or a header is.
 
 pub mod actor;
+mod guesses;
 pub mod messages;
 mod metrics;
 mod passwords;

@@ -1,6 +1,8 @@
 //! Users and sessions on a real disk.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use actix::prelude::*;
 
 use super::messages::{
@@ -10,8 +12,12 @@ use super::{AccountsActor, FirstUser};
 use crate::testing::{Base, run};
 
 async fn open(base: &Base) -> (Addr<AccountsActor>, super::FirstStart) {
+    open_with(base, "root").await
+}
+
+async fn open_with(base: &Base, root: &str) -> (Addr<AccountsActor>, super::FirstStart) {
     let first = FirstUser {
-        username: "root".to_owned(),
+        username: root.to_owned(),
         email: None,
         video_quota: None,
         password: Some(Secret("test1".to_owned())),
@@ -31,8 +37,18 @@ async fn open(base: &Base) -> (Addr<AccountsActor>, super::FirstStart) {
 }
 
 async fn log_in(accounts: &Addr<AccountsActor>, password: &str) -> Result<Tokens, AccountsError> {
+    log_in_as(accounts, "root", password, 1).await
+}
+
+async fn log_in_as(
+    accounts: &Addr<AccountsActor>,
+    username: &str,
+    password: &str,
+    from: u8,
+) -> Result<Tokens, AccountsError> {
     let login = Login {
-        username: "root".to_owned(),
+        from: IpAddr::V4(Ipv4Addr::new(192, 0, 2, from)),
+        username: username.to_owned(),
         password: Secret(password.to_owned()),
     };
     accounts.send(login).await.unwrap().map(|(tokens, _)| tokens)
@@ -132,5 +148,39 @@ fn what_the_disk_refuses_never_happened() {
         }
         let user = accounts.send(Authenticate(tokens.access)).await.unwrap().unwrap();
         assert_eq!(user.channels.len(), 1);
+    });
+}
+
+#[test]
+fn whoever_guesses_keeps_nobody_from_logging_in() {
+    run(async {
+        let base = Base::open(1).await;
+        let (accounts, _) = open(&base).await;
+        // Asked for and not waited for: what a client that hangs up leaves behind.
+        for _ in 0..200 {
+            accounts.do_send(Login {
+                from: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)),
+                username: "root".to_owned(),
+                password: Secret("guess".to_owned()),
+            });
+        }
+        log_in(&accounts, "test1").await.unwrap();
+        let mut wrong = 0;
+        let seconds = loop {
+            match log_in_as(&accounts, "root", "guess", 67).await {
+                Err(AccountsError::WrongCredentials) => wrong += 1,
+                Err(AccountsError::Wait { seconds }) => break seconds,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((wrong, seconds), (super::guesses::FREE, 1));
+        let told = AccountsError::Wait { seconds: 901 }.to_string();
+        assert!(told.ends_with("16 minutes"), "{told}");
+        let held_back = log_in_as(&accounts, "root", "test1", 67).await;
+        assert!(
+            matches!(held_back, Err(AccountsError::Wait { .. })),
+            "{held_back:?}"
+        );
+        log_in(&accounts, "test1").await.unwrap();
     });
 }

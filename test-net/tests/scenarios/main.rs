@@ -19,6 +19,7 @@ mod hostile;
 mod keys;
 mod kill_loop;
 mod ledger;
+mod logins;
 mod mirrors;
 mod networks;
 mod power_cut;

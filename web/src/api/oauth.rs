@@ -57,6 +57,7 @@ async fn token(visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
     let (tokens, _) = match form.first("grant_type") {
         Some("password") => {
             let login = Login {
+                from: visit.client,
                 username: required("username")?.to_owned(),
                 password: Secret(required("password")?.to_owned()),
             };

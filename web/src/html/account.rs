@@ -2,7 +2,7 @@
 
 use seedpod_actors::accounts::messages::{AccountsError, Login, Logout, Secret};
 use warp::http::StatusCode;
-use warp::http::header::SET_COOKIE;
+use warp::http::header::{RETRY_AFTER, SET_COOKIE};
 use warp::reply::Response;
 
 use super::{chrome, local_path, own_csp, page, see_other, sentence};
@@ -27,6 +27,7 @@ pub(super) async fn log_in(visit: Visit, body: BodyStream) -> Result<Response, A
     let username = form.text("username").unwrap_or_default().to_owned();
     let password = Secret(form.first("password").unwrap_or_default().to_owned());
     let login = Login {
+        from: visit.client,
         username: username.clone(),
         password,
     };
@@ -42,10 +43,18 @@ pub(super) async fn log_in(visit: Visit, body: BodyStream) -> Result<Response, A
             Ok(response)
         }
         Err(
-            error @ (AccountsError::WrongCredentials | AccountsError::Busy | AccountsError::Field { .. }),
+            error @ (AccountsError::WrongCredentials
+            | AccountsError::Wait { .. }
+            | AccountsError::Busy
+            | AccountsError::Field { .. }),
         ) => {
             let error = ApiError::from(error);
-            show_form(&visit, username, next, error.status(), Some(sentence(&error))).await
+            let text = Some(sentence(&error));
+            let mut response = show_form(&visit, username, next, error.status(), text).await?;
+            if let Some(seconds) = error.retry_after() {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            Ok(response)
         }
         Err(error) => Err(error.into()),
     }

@@ -224,7 +224,7 @@ pub(super) async fn commented(id: String, visit: Visit, body: BodyStream) -> Res
     };
     match written {
         Ok(comment) => Ok(back(&entry, "commented", &format!("comment-{}", comment.id))),
-        Err(error @ (ApiError::Field { .. } | ApiError::TooSoon { .. } | ApiError::Conflict(_))) => {
+        Err(error @ (ApiError::Field { .. } | ApiError::Wait { .. } | ApiError::Conflict(_))) => {
             let draft = Draft {
                 text: form.first("text").unwrap_or_default().to_owned(),
                 error: Some(sentence(&error)),
