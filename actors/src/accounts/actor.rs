@@ -75,7 +75,7 @@ pub struct FirstStart {
     pub made_up: Option<Secret>,
 }
 
-/// Reads users and sessions from the store and makes the first user if there is none. The actor is ready to be
+/// Reads users and sessions from the store and makes the first user if there is no user at all. The actor is ready to be
 /// started.
 ///
 /// # Errors
@@ -133,7 +133,8 @@ impl AccountsActor {
             password,
             video_quota,
         } = first;
-        if self.state.account(&username).is_some() {
+        // Whoever renames it in the configuration gets no second administrator.
+        if !self.state.is_empty() {
             return Ok(FirstStart {
                 made_root: false,
                 made_up: None,

@@ -75,6 +75,11 @@ impl Accounts {
         self.sessions.insert(access, session);
     }
 
+    /// Whether there is no user at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
     pub(crate) fn next_number(&self) -> u64 {
         self.last_number + 1
     }

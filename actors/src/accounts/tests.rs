@@ -152,6 +152,25 @@ fn what_the_disk_refuses_never_happened() {
 }
 
 #[test]
+fn another_name_in_the_configuration_makes_no_second_administrator() {
+    run(async {
+        let base = Base::open(1).await;
+        let (accounts, _) = open(&base).await;
+        log_in(&accounts, "test1").await.unwrap();
+
+        let base = Base::open_in(1, base.die().await).await;
+        let (accounts, first) = open_with(&base, "admin").await;
+        assert!(!first.made_root && first.made_up.is_none(), "{first:?}");
+        let refused = log_in_as(&accounts, "admin", "test1", 1).await;
+        assert!(
+            matches!(refused, Err(AccountsError::WrongCredentials)),
+            "{refused:?}"
+        );
+        log_in(&accounts, "test1").await.unwrap();
+    });
+}
+
+#[test]
 fn whoever_guesses_keeps_nobody_from_logging_in() {
     run(async {
         let base = Base::open(1).await;
