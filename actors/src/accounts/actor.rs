@@ -9,7 +9,8 @@ use actix::prelude::*;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use seedpod_protocol::envelope::{Kind, State, Verified};
 use seedpod_protocol::ids::{ChannelId, ContentHash, ObjectId, PodId};
-use seedpod_protocol::records::{Channel, Record};
+use seedpod_protocol::records::{Channel, Record, RecordError};
+use tokio::sync::Mutex;
 
 use super::guesses::{Guesses, Refused};
 use super::messages::{
@@ -56,8 +57,8 @@ pub struct AccountsActor {
     state: Accounts,
     guesses: Guesses,
     handles: HashSet<String>,
-    /// Channels on their way to the disk, and whose they are: a user's next row must name them too.
-    creating: Vec<(String, ChannelId)>,
+    /// Channels are made one after the other: a user's row names the durable ones and the one that it is written with.
+    making: Arc<Mutex<()>>,
     client: OAuthClient,
     passwords: Passwords,
     store: Store,
@@ -113,7 +114,7 @@ pub async fn open(
         state,
         guesses: Guesses::default(),
         handles,
-        creating: Vec::new(),
+        making: Arc::default(),
         client,
         passwords,
         store,
@@ -337,38 +338,27 @@ impl Handler<CreateChannel> for AccountsActor {
     type Result = ResponseActFuture<Self, Result<Verified<Record>, AccountsError>>;
 
     fn handle(&mut self, create: CreateChannel, _: &mut Context<Self>) -> Self::Result {
-        let (publish, username, handle, channel) = match self.prepare_channel(create) {
-            Ok(prepared) => prepared,
-            Err(error) => return Box::pin(ready(Err(error))),
-        };
-        let published = self.catalog.send(publish);
-        Box::pin(published.into_actor(self).map(move |result, actor, _| {
-            let result = result
-                .map_err(failed)
-                .and_then(|result| result.map_err(not_published));
-            actor.creating.retain(|(_, creating)| *creating != channel);
-            match &result {
-                Ok(_) => {
-                    if let Some(mut account) = actor.state.account(&username).cloned() {
-                        account.channels.push(channel);
-                        actor.state.put(account);
-                    }
-                }
-                Err(_) => {
-                    actor.handles.remove(&handle);
-                }
-            }
-            result
+        let turn = Arc::clone(&self.making).lock_owned();
+        Box::pin(turn.into_actor(self).then(move |turn, actor, _| {
+            let (publish, account, handle) = match actor.prepare_channel(create) {
+                Ok(prepared) => prepared,
+                Err(error) => return Box::pin(ready(Err(error))) as LocalBoxActorFuture<Self, _>,
+            };
+            let published = actor.catalog.send(publish);
+            Box::pin(published.into_actor(actor).map(move |result, actor, _| {
+                let record = result.map_err(failed)?.map_err(not_published)?;
+                actor.handles.insert(handle);
+                actor.state.put(account);
+                drop(turn);
+                Ok(record)
+            }))
         }))
     }
 }
 
 impl AccountsActor {
-    /// Checks a new channel and takes its handle, so that no other can have it meanwhile.
-    fn prepare_channel(
-        &mut self,
-        create: CreateChannel,
-    ) -> Result<(Publish, String, String, ChannelId), AccountsError> {
+    /// Checks a new channel; returns the order to publish it, its user as they are then, and its handle.
+    fn prepare_channel(&self, create: CreateChannel) -> Result<(Publish, Account, String), AccountsError> {
         let CreateChannel {
             username,
             name,
@@ -376,34 +366,35 @@ impl AccountsActor {
             description,
         } = create;
         check_handle(&name)?;
-        let length = display_name.chars().count();
-        if display_name.trim().is_empty() || length > 120 {
+        if display_name.trim().is_empty() {
             return Err(field("displayName", "must have 1 to 120 characters"));
         }
-        if description
-            .as_ref()
-            .is_some_and(|description| description.chars().count() > 1000)
-        {
-            return Err(field("description", "must have at most 1000 characters"));
-        }
-        let mut account = self
+        let account = self
             .state
             .account(&username)
             .cloned()
-            .ok_or(AccountsError::UnknownUser(username.clone()))?;
-        let creating = self.creating.iter().filter(|(owner, _)| *owner == username);
-        account.channels.extend(creating.map(|(_, channel)| *channel));
+            .ok_or(AccountsError::UnknownUser(username))?;
         if account.channels.len() >= MAX_CHANNELS {
             return Err(field("name", "you have as many channels as one may have"));
         }
-        if !self.handles.insert(name.clone()) {
+        if self.handles.contains(&name) {
             return Err(AccountsError::ChannelTaken(name));
         }
-        let (_, publish) = self.new_channel(&account, name.clone(), display_name, description);
-        let channel = ChannelId::try_from(publish.object).map_err(failed)?;
-        account.channels.push(channel);
-        self.creating.push((username.clone(), channel));
-        Ok((self.along(publish, &account, &name), username, name, channel))
+        let (channel, publish) = self.new_channel(&account, name, display_name, description);
+        channel.validate().map_err(|error| match error {
+            RecordError::Limit { field, problem } => AccountsError::Field {
+                field: if field == "display_name" {
+                    "displayName"
+                } else {
+                    field
+                },
+                problem,
+            },
+            other => failed(other),
+        })?;
+        let account = with_channel(account, &publish);
+        let publish = self.along(publish, &account, &channel.name);
+        Ok((publish, account, channel.name))
     }
 }
 

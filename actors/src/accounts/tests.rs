@@ -171,6 +171,39 @@ fn another_name_in_the_configuration_makes_no_second_administrator() {
 }
 
 #[test]
+fn a_channel_that_fails_leaves_no_trace_in_the_one_made_beside_it() {
+    run(async {
+        let base = Base::open(1).await;
+        let (accounts, _) = open(&base).await;
+        let bad = |display_name: &str, description: Option<&str>| CreateChannel {
+            display_name: display_name.to_owned(),
+            description: description.map(str::to_owned),
+            ..channel("bad")
+        };
+        let both = futures::join!(
+            accounts.send(bad("A\u{7}channel", None)),
+            accounts.send(channel("good")),
+            accounts.send(bad("A channel", Some("rings\u{7}"))),
+        );
+        let (bell, good, rings) = (both.0.unwrap(), both.1.unwrap(), both.2.unwrap());
+        for (refused, named) in [(bell, "displayName"), (rings, "description")] {
+            assert!(
+                matches!(refused, Err(AccountsError::Field { field, .. }) if field == named),
+                "{refused:?}"
+            );
+        }
+        assert!(base.holds(&good.unwrap()).await);
+
+        let base = Base::open_in(1, base.die().await).await;
+        let (accounts, _) = open(&base).await;
+        let tokens = log_in(&accounts, "test1").await.unwrap();
+        let user = accounts.send(Authenticate(tokens.access)).await.unwrap().unwrap();
+        assert_eq!(user.channels.len(), 2, "the first one and the good one");
+        accounts.send(channel("bad")).await.unwrap().unwrap();
+    });
+}
+
+#[test]
 fn whoever_guesses_keeps_nobody_from_logging_in() {
     run(async {
         let base = Base::open(1).await;
