@@ -91,7 +91,7 @@ async fn everything_is_acknowledged(net: &TestNet, number: usize) -> anyhow::Res
 
 /// What a pod says about another in its list, whatever the state.
 async fn entry(net: &TestNet, on: usize, about: usize) -> anyhow::Result<Value> {
-    let listed = net.pod(on).visitor().get("/api/v1/pods?state=all").await?;
+    let listed = net.pod(on).root().await?.get("/api/v1/pods?state=all").await?;
     let listed: Value = listed.status(200)?.json()?;
     let host = net.pod(about).host();
     let rows = listed["data"].as_array().context("a list")?;

@@ -129,7 +129,8 @@ async fn myself(visit: Visit) -> Result<Response, ApiError> {
     })))
 }
 
-/// Friends; `state` asks for pods in another phase, or for `all`.
+/// Friends; `state` asks for pods in another phase, or for `all`: for administrators alone, as who asked and who was refused
+/// is nobody else's business.
 async fn list(visit: Visit) -> Result<Response, ApiError> {
     let query = visit.query()?;
     let wanted: fn(Phase) -> bool = match query.text("state") {
@@ -148,6 +149,9 @@ async fn list(visit: Visit) -> Result<Response, ApiError> {
             ));
         }
     };
+    if !matches!(query.text("state"), None | Some("friends")) {
+        visit.reader().await?.require_administrator()?;
+    }
     page(&visit, &query, wanted).await
 }
 
