@@ -506,12 +506,16 @@ impl Uploads {
 
     /// Forgets uploads that nobody touched for [`LIFETIME`]; returns how many.
     pub async fn expire(&self, now: Timestamp) -> usize {
-        let expired = self.lock().pending.expired(now);
-        for id in &expired {
+        let mut expired = 0;
+        loop {
+            // Looked for anew each time: while one is deleted, somebody may go on with another.
+            let Some(id) = self.lock().pending.evict_expired(now) else {
+                return expired;
+            };
             info!(upload = %id, "an upload that nobody went on with is forgotten");
-            self.forget(*id).await;
+            self.forget(id).await;
+            expired += 1;
         }
-        expired.len()
     }
 
     /// What is counted of uploads.

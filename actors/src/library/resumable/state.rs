@@ -273,13 +273,13 @@ impl Pending {
         })
     }
 
-    /// Those that nobody works on and nobody touched for too long.
-    pub(super) fn expired(&self, now: Timestamp) -> Vec<UploadId> {
-        self.uploads
-            .iter()
-            .filter(|(_, entry)| !matches!(entry.phase, Phase::Claimed { .. }) && entry.expires() <= now)
-            .map(|(id, _)| *id)
-            .collect()
+    /// Forgets an upload that nobody works on and nobody touched for too long, if there is one.
+    pub(super) fn evict_expired(&mut self, now: Timestamp) -> Option<UploadId> {
+        let is_over = |entry: &Entry| !matches!(entry.phase, Phase::Claimed { .. }) && entry.expires() <= now;
+        let mut entries = self.uploads.iter();
+        let id = entries.find_map(|(id, entry)| is_over(entry).then_some(*id))?;
+        self.forget(id);
+        Some(id)
     }
 }
 
@@ -389,10 +389,10 @@ mod tests {
         pending.claim(id(2), "ann").unwrap();
         pending.release(id(2), Some(1), at(10));
         pending.claim(id(3), "ann").unwrap();
-        assert!(pending.expired(at(23)).is_empty());
-        assert_eq!(pending.expired(at(24)), [id(1)]);
-        pending.forget(id(1));
+        assert_eq!(pending.evict_expired(at(23)), None);
+        assert_eq!(pending.evict_expired(at(24)), Some(id(1)));
+        assert_eq!(pending.evict_expired(at(24)), None);
         assert!(!pending.release(id(1), Some(5), at(24)), "forgotten is forgotten");
-        assert_eq!(pending.expired(at(34)), [id(2)]);
+        assert_eq!(pending.evict_expired(at(34)), Some(id(2)));
     }
 }

@@ -53,6 +53,16 @@ pub(in crate::library) fn announced(user: &str, length: u64) -> Announced {
     }
 }
 
+/// A small image.
+pub(in crate::library) fn png(red: u8) -> Bytes {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let image = image::RgbImage::from_pixel(64, 36, image::Rgb([red, 40, 40]));
+    image::DynamicImage::from(image)
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner().into()
+}
+
 fn content(length: usize) -> Vec<u8> {
     let noise = (8..length).map(|at| u8::try_from(at * 31 % 251).unwrap());
     let mut content = b"\0\0\0\x20ftyp".to_vec();
@@ -144,8 +154,9 @@ fn pieces(content: &[u8], piece_length: u32) -> seedpod_protocol::metainfo::Piec
 async fn an_upload_in_pieces_across_restarts_is_the_file_that_was_sent() {
     let content = content(100_000);
     let mut place = Place::new();
+    let picture = png(40);
     let with_picture = Announced {
-        thumbnail: Some(Bytes::from_static(b"small")),
+        thumbnail: Some(picture.clone()),
         ..announced("ann", 100_000)
     };
     let id = place.uploads.begin(with_picture).await.unwrap();
@@ -162,10 +173,7 @@ async fn an_upload_in_pieces_across_restarts_is_the_file_that_was_sent() {
     assert_eq!(std::fs::read(add.upload.path()).unwrap(), content);
     assert_eq!(*add.upload.pieces(), pieces(&content, add.upload.piece_length()));
     assert_eq!(add.details, row_of("ann", 0).details);
-    assert_eq!(
-        (add.thumbnail.as_deref(), add.preview),
-        (Some(&b"small"[..]), None)
-    );
+    assert_eq!((add.thumbnail, add.preview), (Some(picture), None));
 
     // Nothing became of the order: the upload is as it was.
     drop(add.upload);
@@ -324,6 +332,32 @@ async fn a_cancelled_and_an_expired_upload_leave_nothing() {
     assert_eq!(place.files(), Vec::<String>::new());
     assert_eq!(place.uploads.quotas().used("ann"), 0);
     assert!(place.store.is_empty(UPLOADS));
+}
+
+#[tokio::test]
+async fn an_upload_that_somebody_goes_on_with_at_the_last_moment_does_not_expire() {
+    let place = Place::new();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let id = place.uploads.begin(announced("ann", 50_000)).await.unwrap();
+        place.send(id, "ann", 0, &content(10_000)).await.unwrap();
+        ids.push(id);
+    }
+    let mut expire = Box::pin(place.uploads.expire(now().saturating_add(LIFETIME)));
+    assert!(
+        futures::poll!(&mut expire).is_pending(),
+        "the first is being deleted"
+    );
+    let other = (ids.into_iter().find(|id| place.uploads.lock().pending.knows(*id))).unwrap();
+    let mut writer = place.uploads.resume(other, "ann", 10_000).await.unwrap();
+    assert_eq!(expire.await, 1);
+    writer
+        .write(Bytes::copy_from_slice(&content(50_000)[10_000..]))
+        .await
+        .unwrap();
+    assert_eq!(writer.pause().await.unwrap(), 50_000);
+    let add = place.uploads.take(other, "ann").await.unwrap();
+    assert_eq!(std::fs::read(add.upload.path()).unwrap(), content(50_000));
 }
 
 #[tokio::test]
