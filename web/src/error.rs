@@ -329,14 +329,7 @@ impl From<LibraryError> for ApiError {
             LibraryError::NotYours => Self::Forbidden(text),
             LibraryError::Unsupported(_) => Self::Unsupported(text),
             LibraryError::TooLong { .. } => Self::field("videofile", text),
-            LibraryError::Picture {
-                which: PictureKind::Thumbnail,
-                error,
-            } => Self::field("thumbnailfile", error.to_string()),
-            LibraryError::Picture {
-                which: PictureKind::Preview,
-                error,
-            } => Self::field("previewfile", error.to_string()),
+            LibraryError::Picture { which, error } => Self::field(picture_field(which), error.to_string()),
             LibraryError::Field { field, problem } => Self::field(field, problem),
             LibraryError::Publish(PublishError::Draft(_)) => Self::BadRequest(text),
             LibraryError::Publish(PublishError::Removed) => Self::NotFound(text),
@@ -372,10 +365,19 @@ impl From<ResumeError> for ApiError {
             ResumeError::Published(_) | ResumeError::Incomplete { .. } | ResumeError::Offset { .. } => {
                 Self::Conflict(error.to_string())
             }
+            ResumeError::Picture { which, error } => Self::field(picture_field(which), error.to_string()),
             ResumeError::Busy => Self::Unavailable,
             ResumeError::TooMany { .. } => Self::TooMany(error.to_string()),
             ResumeError::Upload(error) => error.into(),
         }
+    }
+}
+
+/// What forms call a picture.
+fn picture_field(which: PictureKind) -> &'static str {
+    match which {
+        PictureKind::Thumbnail => "thumbnailfile",
+        PictureKind::Preview => "previewfile",
     }
 }
 

@@ -272,10 +272,12 @@ pub enum LibraryError {
 }
 
 impl LibraryError {
-    /// Whether the same upload may succeed later.
+    /// Whether the same upload may succeed later. Images that came with it were looked at when it began: one that fails now was
+    /// hurt on this disk, and that is no reason to throw the video away.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::DiskFull
+            Self::Picture { .. }
+            | Self::DiskFull
             | Self::Disk(_)
             | Self::Store(_)
             | Self::Busy

@@ -36,6 +36,7 @@ use self::state::{Pending, Refusal};
 use super::folder::{MediaFolder, PictureKind, TemporaryFile, delete};
 use super::messages::{AddVideo, Owner, VideoDetails};
 use super::metrics::LibraryMetrics;
+use super::picture::{PictureError, Poster};
 use super::places::{Place, Places};
 use super::quota::{Charge, OverQuota, Quotas};
 use super::records::{UploadProgress, UploadRow};
@@ -123,6 +124,14 @@ pub enum ResumeError {
         /// How many bytes are there.
         offset: u64,
     },
+    /// A picture that came with it cannot be used.
+    #[error("{which}: {error}", which = which.name())]
+    Picture {
+        /// Which of the two.
+        which: PictureKind,
+        /// Why.
+        error: Arc<PictureError>,
+    },
     /// Another request works on it and does not let go.
     #[error("the upload is being worked on, try again in a moment")]
     Busy,
@@ -165,6 +174,8 @@ struct Inner {
     open: Mutex<Open>,
     /// Told whenever a claim ends.
     freed: Notify,
+    /// Pictures are looked at one after the other: each may be a large image.
+    looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -231,6 +242,7 @@ impl Uploads {
                 places: Places::default(),
                 open: Mutex::new(open),
                 freed: Notify::new(),
+                looking: tokio::sync::Mutex::default(),
             }),
         };
         uploads.show(&uploads.lock());
@@ -304,7 +316,7 @@ impl Uploads {
     /// owner that wait for their first byte for too long make way for it.
     ///
     /// # Errors
-    /// When the owner has too many, or quota or disk do not hold it.
+    /// When a picture cannot be used, when the owner has too many, or when quota or disk do not hold it.
     pub async fn begin(&self, announced: Announced) -> Result<UploadId, ResumeError> {
         self.begin_at(announced, now()).await
     }
@@ -329,6 +341,14 @@ impl Uploads {
         if length == 0 {
             return Err(UploadError::Empty.into());
         }
+        let pictures = [
+            (PictureKind::Thumbnail, thumbnail),
+            (PictureKind::Preview, preview),
+        ];
+        // Now, as nobody wants to hear of it after the last byte.
+        for (which, picture) in &pictures {
+            self.check_picture(*which, picture.clone()).await?;
+        }
         let id = UploadId(rand::random());
         let what = UploadRow {
             owner,
@@ -352,10 +372,6 @@ impl Uploads {
                 self.forget(id).await;
             }
             let folder = self.inner.folder.clone();
-            let pictures = [
-                (PictureKind::Thumbnail, thumbnail),
-                (PictureKind::Preview, preview),
-            ];
             let sink = blocking(move || {
                 let (file, temporary) = folder.create_at(path(&folder, id))?;
                 let sink = Sink::new(&folder, file, temporary, Some(length))?;
@@ -386,6 +402,17 @@ impl Uploads {
                 Err(error)
             }
         }
+    }
+
+    /// Refuses an image that cannot become a picture.
+    async fn check_picture(&self, which: PictureKind, image: Option<Bytes>) -> Result<(), ResumeError> {
+        let Some(image) = image else { return Ok(()) };
+        let _turn = self.inner.looking.lock().await;
+        let looked = blocking(move || Ok(Poster::from_upload(&image).map(drop))).await?;
+        looked.map_err(|error| ResumeError::Picture {
+            which,
+            error: Arc::new(error),
+        })
     }
 
     /// Takes bytes of a quota, if need be those of the owner's uploads that make way.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use image::{DynamicImage, ImageFormat};
 use seedpod_protocol::envelope::Verified;
 use seedpod_protocol::ids::{ChannelId, ContentHash, PodId, VideoId};
 use seedpod_protocol::metainfo::Info;
@@ -23,7 +22,8 @@ use super::messages::*;
 use super::quota::Quotas;
 use super::records::LocalTorrent;
 use super::records::tests::{key, pod};
-use super::resumable::tests::announced;
+use super::resumable::Announced;
+use super::resumable::tests::{announced, png};
 use super::upload::{Received, UploadError};
 use super::{LibraryActor, LibraryMetrics, LibraryOptions, Uploads};
 use crate::catalog::messages::{Admit, Changed, Expel, Publish, PublishError, Receive, Replay, Subscribe};
@@ -314,15 +314,6 @@ async fn until(condition: impl Fn() -> bool) {
         .expect("the condition never held");
 }
 
-fn png(red: u8) -> Bytes {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let image = image::RgbImage::from_pixel(64, 36, image::Rgb([red, 40, 40]));
-    DynamicImage::from(image)
-        .write_to(&mut bytes, ImageFormat::Png)
-        .unwrap();
-    bytes.into_inner().into()
-}
-
 #[actix::test]
 async fn an_upload_becomes_a_video_with_pictures_and_a_torrent() {
     let clips = tempfile::tempdir().unwrap();
@@ -522,6 +513,46 @@ async fn a_publication_that_fails_loses_no_byte_of_a_resumable_upload() {
     assert_eq!(std::fs::read(path).unwrap(), clip);
     until(|| !arrived.exists()).await;
     assert_eq!((named(), uploads.quotas().used("ann")), (1, size));
+}
+
+#[actix::test]
+async fn a_picture_that_the_disk_hurt_loses_no_byte_of_a_resumable_upload() {
+    let clips = tempfile::tempdir().unwrap();
+    let clip = std::fs::read(Clip::Mp4MoovFirst.make(clips.path(), 1)).unwrap();
+    let pod = Pod::start(1).await;
+    let with_picture = Announced {
+        thumbnail: Some(png(40)),
+        ..announced("ann", clip.len() as u64)
+    };
+    let id = pod.uploads.begin(with_picture).await.unwrap();
+    let mut writer = pod.uploads.resume(id, "ann", 0).await.unwrap();
+    writer.write(clip.clone().into()).await.unwrap();
+    writer.pause().await.unwrap();
+
+    let arrived = pod.data.path().join(format!("tmp/upload-{id}"));
+    let picture = pod
+        .data
+        .path()
+        .join(format!("tmp/upload-{id}-{}", PictureKind::Thumbnail.name()));
+    std::fs::write(&picture, b"hurt").unwrap();
+    let add = pod.uploads.take(id, "ann").await.unwrap();
+    let refused = pod.library.send(add).await.unwrap();
+    assert!(
+        matches!(refused, Err(LibraryError::Picture { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(std::fs::read(&arrived).unwrap(), clip);
+    assert_eq!(pod.usage().await, clip.len() as u64);
+
+    std::fs::write(&picture, png(40)).unwrap();
+    let add = pod.uploads.take(id, "ann").await.unwrap();
+    let record = pod.library.send(add).await.unwrap().unwrap();
+    let (video_id, video) = video_of(&record);
+    let path = pod
+        .folder
+        .media_file(&video.files[0].file_name(&video_id))
+        .unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), clip);
 }
 
 /// A catalog that signs nothing.

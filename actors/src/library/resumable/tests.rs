@@ -361,6 +361,30 @@ async fn an_upload_that_somebody_goes_on_with_at_the_last_moment_does_not_expire
 }
 
 #[tokio::test]
+async fn a_picture_that_cannot_be_used_is_refused_before_the_first_byte() {
+    let place = Place::new();
+    let mut cut = png(40).to_vec();
+    cut.truncate(60);
+    for bad in [Bytes::from_static(b"GIF89a"), cut.into()] {
+        let with_picture = Announced {
+            preview: Some(bad),
+            ..announced("ann", 50_000)
+        };
+        let refused = place.uploads.begin(with_picture).await.unwrap_err();
+        let is_named = matches!(
+            refused,
+            ResumeError::Picture {
+                which: PictureKind::Preview,
+                ..
+            }
+        );
+        assert!(is_named, "{refused}");
+    }
+    assert_eq!(place.uploads.quotas().used("ann"), 0);
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_cancel_is_carried_out_when_nobody_waits_for_it() {
     let place = Place::new();
     let id = place.uploads.begin(announced("ann", 50_000)).await.unwrap();
