@@ -254,6 +254,18 @@ where
     ask_within(ANSWER_DEADLINE, room, message).await
 }
 
+/// Has a room do work that is carried out whether or not anybody waits, and waits for its end: a "no" in between would be
+/// untrue. Each step of such work has a limit of its own.
+pub(crate) async fn ask_to_the_end<A, M>(room: &Live<A>, message: M) -> Result<M::Result, ApiError>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    Ok(room.addr().send(message).await?)
+}
+
 /// Asks a room for work that takes a while: other pods are asked, or files are moved.
 pub(crate) async fn ask_work<A, M>(room: &Live<A>, message: M) -> Result<M::Result, ApiError>
 where
@@ -296,4 +308,50 @@ pub(crate) fn now() -> Timestamp {
 /// Host and port of a URL without a path.
 pub(crate) fn host_of(url: &str) -> &str {
     url.split_once("://").map_or(url, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+    use actix::{Context, ResponseFuture};
+    use seedpod_actors::supervise::{Lifeline, SuperviseMetrics};
+
+    use super::*;
+
+    /// Does everything slowly.
+    struct Slow {
+        _lifeline: Lifeline,
+    }
+
+    impl Actor for Slow {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "&'static str")]
+    struct Work(Duration);
+
+    impl Handler<Work> for Slow {
+        type Result = ResponseFuture<&'static str>;
+
+        fn handle(&mut self, Work(takes): Work, _: &mut Context<Self>) -> Self::Result {
+            Box::pin(async move {
+                tokio::time::sleep(takes).await;
+                "done"
+            })
+        }
+    }
+
+    #[actix::test]
+    async fn work_that_is_carried_out_anyway_is_waited_for_and_other_work_has_an_end() {
+        let supervisor = Supervisor::new(SuperviseMetrics::default());
+        let start = |lifeline| Slow { _lifeline: lifeline }.start();
+        let room = supervisor.supervise("slow", Duration::from_secs(1), start);
+        tokio::time::pause();
+        let long = || Work(WORK_DEADLINE + Duration::from_secs(1));
+        assert_eq!(ask_to_the_end(&room, long()).await, Ok("done"));
+        assert_eq!(ask_work(&room, long()).await, Err(ApiError::Unavailable));
+        let short = Work(ANSWER_DEADLINE + Duration::from_secs(1));
+        assert_eq!(ask_work(&room, short).await, Ok("done"));
+    }
 }

@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::multipart::{Multipart, Part};
 use crate::query::{Query, shorten};
 use crate::session::{CSRF_FIELD, check_csrf};
-use crate::site::{ask, ask_work};
+use crate::site::{ask, ask_to_the_end};
 use crate::visit::{Caller, Visit};
 
 /// What a form may hold beside the file, in bytes: pictures, and texts.
@@ -103,9 +103,9 @@ pub(crate) async fn receive(
     publish(visit, add).await
 }
 
-/// Has a whole upload published, and finds it in the lists.
+/// Has a whole upload published, however long others keep it waiting, and finds it in the lists.
 pub(super) async fn publish(visit: &Visit, add: AddVideo) -> Result<Arc<VideoEntry>, ApiError> {
-    let record = ask_work(&visit.site.rooms().library, add).await??;
+    let record = ask_to_the_end(&visit.site.rooms().library, add).await??;
     let id = VideoId::try_from(record.header().object).map_err(|error| ApiError::internal(&error))?;
     listed(visit, id).await
 }
