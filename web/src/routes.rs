@@ -193,7 +193,7 @@ fn preflight() -> BoxedFilter<(Response,)> {
             let mut response = StatusCode::NO_CONTENT.into_response();
             let headers = response.headers_mut();
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-            let allowed = "Range, Cache-Control, User-Agent, If-Range, If-None-Match, Authorization, Content-Type, X-Peertube-Video-Password, Content-Range, X-Upload-Content-Length, X-Upload-Content-Type, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata";
+            let allowed = "Range, Cache-Control, User-Agent, If-Range, If-None-Match, Authorization, Content-Type, X-Peertube-Video-Password, Content-Range, X-Upload-Content-Length, X-Upload-Content-Type, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata, X-HTTP-Method-Override";
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
             headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
             api::greet_tus(path.as_str(), headers);

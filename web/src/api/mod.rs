@@ -19,7 +19,7 @@ mod videos;
 use serde::Serialize;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
-use warp::reject::{MethodNotAllowed, Rejection};
+use warp::reject::{MethodNotAllowed, Reject, Rejection};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
@@ -75,9 +75,15 @@ async fn problem(rejection: Rejection) -> Result<Response, std::convert::Infalli
     Ok(refusal(&rejection).into_response())
 }
 
+/// An address is asked with a method that it does not know, where warp's own filters do not look at the method.
+#[derive(Debug)]
+struct WrongMethod;
+
+impl Reject for WrongMethod {}
+
 /// What a request was turned away for before any handler saw it.
 pub(crate) fn refusal(rejection: &Rejection) -> ApiError {
-    if rejection.find::<MethodNotAllowed>().is_some() {
+    if rejection.find::<MethodNotAllowed>().is_some() || rejection.find::<WrongMethod>().is_some() {
         ApiError::MethodNotAllowed
     } else {
         ApiError::NotFound("there is nothing at this address".into())

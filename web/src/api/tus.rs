@@ -1,20 +1,23 @@
 //! Uploads that may be resumed, after the tus protocol 1.0 (<https://tus.io/protocols/resumable-upload>) with its extensions
-//! creation, expiration and termination, at `/api/v1/uploads`.
+//! creation, expiration and termination, at `/api/v1/uploads`. A method in `X-HTTP-Method-Override` goes before that of the request.
 //!
 //! `Upload-Metadata` holds the fields of a video as the rest of the API names them, and `filename` and `filetype`. The request
 //! that brings the last byte is answered once the video is published, with its address in `Content-Location`.
+
+use std::future::ready;
 
 use data_encoding::BASE64;
 use seedpod_actors::library::resumable::{ResumeError, Standing, UploadId};
 use seedpod_protocol::ids::Timestamp;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::{HeaderMap, Method, StatusCode};
+use warp::reject::Rejection;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::resumable::{begin, check_announced, header_value, publish_upload, take};
-use super::{Pictures, body};
+use super::{Pictures, WrongMethod, body};
 use crate::body::BodyStream;
 use crate::error::ApiError;
 use crate::query::Query;
@@ -36,22 +39,22 @@ const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
     let visit = visit(site.clone());
     let create = warp::path!("uploads")
-        .and(warp::post())
+        .and(asked_with(Method::POST))
         .and(visit.clone())
         .and(body())
         .then(|visit, body| spoken(post(visit, body)));
     let one = warp::path!("uploads" / String);
     let look = one
-        .and(warp::head())
+        .and(asked_with(Method::HEAD))
         .and(visit.clone())
         .then(|id, visit| spoken(head(id, visit)));
     let send = one
-        .and(warp::patch())
+        .and(asked_with(Method::PATCH))
         .and(visit.clone())
         .and(body())
         .then(|id, visit, body| spoken(patch(id, visit, body)));
     let cancel = one
-        .and(warp::delete())
+        .and(asked_with(Method::DELETE))
         .and(visit)
         .then(|id, visit| spoken(delete(id, visit)));
     create
@@ -62,6 +65,22 @@ pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(cancel)
         .unify()
         .boxed()
+}
+
+/// The method of a request, which is that of `X-HTTP-Method-Override` where there is one: not every environment can send
+/// `PATCH` and `DELETE`.
+fn asked_with(method: Method) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::method()
+        .and(warp::header::optional::<String>("x-http-method-override"))
+        .and_then(move |sent: Method, instead: Option<String>| {
+            let is_meant = instead.map_or(sent == method, |instead| instead == method.as_str());
+            ready(
+                is_meant
+                    .then_some(())
+                    .ok_or_else(|| warp::reject::custom(WrongMethod)),
+            )
+        })
+        .untuple_one()
 }
 
 /// Says what is spoken here, to whoever asks with `OPTIONS`.
