@@ -362,10 +362,10 @@ impl Uploads {
             .inspect_err(|error| self.inner.metrics.refused(&(*error).into()))?;
         let (claim, evicted) = {
             let mut open = self.lock();
-            let (takeover, evicted) = open.pending.begin(id, what.clone(), now)?;
+            let (claimed, evicted) = open.pending.begin(id, what.clone(), now)?;
             open.charges.insert(id, charge);
             self.show(&open);
-            (self.claim_of(id, takeover), evicted)
+            (self.claim_of(id, claimed), evicted)
         };
         let begun = async {
             for id in evicted {
@@ -595,7 +595,7 @@ impl Uploads {
             freed.as_mut().enable();
             let claimed = self.lock().pending.claim(id, user);
             match claimed {
-                Ok(takeover) => return Ok(self.claim_of(id, takeover)),
+                Ok(claimed) => return Ok(self.claim_of(id, claimed)),
                 Err(Refusal::Unknown) => return Err(ResumeError::Unknown),
                 Err(Refusal::Published(video)) => return Err(ResumeError::Published(video)),
                 Err(Refusal::Claimed(takeover)) => {
@@ -608,13 +608,13 @@ impl Uploads {
         }
     }
 
-    fn claim_of(&self, id: UploadId, takeover: state::Claimed) -> Claim {
+    fn claim_of(&self, id: UploadId, claimed: state::Claimed) -> Claim {
         Claim {
             uploads: self.clone(),
             id,
-            offset: takeover.offset,
-            length: takeover.length,
-            takeover: takeover.takeover,
+            offset: claimed.offset,
+            length: claimed.length,
+            takeover: claimed.takeover,
             held: true,
         }
     }
