@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use seedpod_actors::address::counted_as;
+use crate::address::counted_as;
 
 /// How many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
