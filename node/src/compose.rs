@@ -50,6 +50,7 @@ use crate::identity::Seed;
 use crate::keys;
 use crate::outside::Outside;
 use crate::panics;
+use crate::reach::Reach;
 use crate::resolve::Resolver;
 
 /// How long running requests may take to finish once the pod stops.
@@ -74,6 +75,8 @@ pub struct Parts {
     pub listener: TcpListener,
     /// The public URL, without a slash at its end.
     pub url: String,
+    /// Which addresses other pods may lead this one to.
+    pub reach: Reach,
     /// Asks hosts for their introductions.
     pub resolver: Resolver,
     /// Fetches pictures and torrents of friends.
@@ -165,6 +168,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         seed,
         listener,
         url,
+        reach,
         resolver,
         fetcher,
     } = parts;
@@ -187,7 +191,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     let examined = store.clone();
     supervisor.examine("store", move || examined.failure());
     let (swarm, driver) = Swarm::start(
-        swarm_options(key(), &settings, &url),
+        swarm_options(key(), &settings, reach),
         SwarmMetrics::register(&mut registry),
     )
     .await
@@ -503,7 +507,7 @@ async fn follow(catalog: &Addr<CatalogActor>, follower: Recipient<Changed>) -> R
         .or_exit(Exit::Config)
 }
 
-fn swarm_options(key: PodKey, settings: &Settings, url: &str) -> SwarmOptions {
+fn swarm_options(key: PodKey, settings: &Settings, reach: Reach) -> SwarmOptions {
     SwarmOptions {
         listen: settings
             .network
@@ -511,26 +515,8 @@ fn swarm_options(key: PodKey, settings: &Settings, url: &str) -> SwarmOptions {
             .iter()
             .map(|address| address.as_str().to_owned())
             .collect(),
-        dial_private: lives_on_a_private_address(url),
+        dial_private: reach.allows_private(),
         ..SwarmOptions::new(key)
-    }
-}
-
-/// Whether a pod's own public URL names this machine or a private network. Only then may friends live there too: the
-/// word of another pod must not lead a public pod into its operator's own network.
-fn lives_on_a_private_address(url: &str) -> bool {
-    let Some(host) = url::Url::parse(url)
-        .ok()
-        .and_then(|url| url.host().map(|host| host.to_owned()))
-    else {
-        return false;
-    };
-    match host {
-        url::Host::Domain(name) => {
-            name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
-        }
-        url::Host::Ipv4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        url::Host::Ipv6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 

@@ -1,14 +1,17 @@
 //! Small files from other pods over HTTP: introductions, pictures, torrents.
 //!
 //! Whoever answers is a stranger. So each fetch has a deadline, a largest size that is enforced while the bytes arrive, and
-//! follows redirects only within the host that was asked. Proxies named in the environment are not used: pods talk to each
-//! other directly.
+//! follows redirects only within the host that was asked. Nobody leads us to an address that is out of [`Reach`], neither by a
+//! name nor by a redirect. Proxies named in the environment are not used: pods talk to each other directly.
 
 use std::time::Duration;
 
 use reqwest::header::RANGE;
 use reqwest::redirect;
 use reqwest::{Client, StatusCode};
+use url::Url;
+
+use crate::reach::{OutOfReach, Reach};
 
 /// Time to open a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
@@ -35,6 +38,7 @@ pub fn install_tls() {
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     client: Client,
+    reach: Reach,
 }
 
 /// Why a file could not be fetched.
@@ -43,6 +47,12 @@ pub enum FetchError {
     /// No HTTP client can be made on this machine.
     #[error("cannot prepare for https: {0}")]
     Client(String),
+    /// What was asked for is no URL.
+    #[error("`{0}` is no URL")]
+    Url(String),
+    /// It lies where this pod does not go.
+    #[error(transparent)]
+    OutOfReach(#[from] OutOfReach),
     /// No connection, or a broken one.
     #[error("{0}")]
     Network(String),
@@ -72,21 +82,22 @@ impl Fetcher {
     ///
     /// # Errors
     /// When TLS cannot be prepared even without the system's certificates.
-    pub fn new() -> Result<Self, FetchError> {
+    pub fn new(reach: Reach) -> Result<Self, FetchError> {
         install_tls();
-        let client = Self::builder().build().or_else(|error| {
+        let client = Self::builder(reach).build().or_else(|error| {
             // Bare containers have no certificates. Pods on plain http can still be friends.
             tracing::warn!(%error, "the system's certificates cannot be used, https to other pods will fail");
-            Self::builder().tls_certs_only([]).build()
+            Self::builder(reach).tls_certs_only([]).build()
         });
         client
-            .map(|client| Self { client })
+            .map(|client| Self { client, reach })
             .map_err(|error| FetchError::Client(causes(&error)))
     }
 
-    fn builder() -> reqwest::ClientBuilder {
+    fn builder(reach: Reach) -> reqwest::ClientBuilder {
         Client::builder()
             .no_proxy()
+            .dns_resolver(reach.resolver())
             .user_agent(concat!("seedpod/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_DEADLINE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
@@ -134,16 +145,20 @@ impl Fetcher {
         max: usize,
         deadline: Duration,
     ) -> Result<Vec<u8>, FetchError> {
-        let network = |error: reqwest::Error| match error.is_timeout() {
-            true => FetchError::Timeout(deadline),
-            false => FetchError::Network(causes(&error.without_url())),
+        let network = |error: reqwest::Error| match out_of_reach(&error) {
+            Some(error) => FetchError::OutOfReach(error.clone()),
+            None if error.is_timeout() => FetchError::Timeout(deadline),
+            None => FetchError::Network(causes(&error.without_url())),
         };
         let too_large = || FetchError::TooLarge {
             url: url.to_owned(),
             max,
         };
 
-        let mut request = self.client.get(url).timeout(deadline);
+        let parsed = Url::parse(url).map_err(|_| FetchError::Url(url.to_owned()))?;
+        // A redirect stays with this host, so it is judged by this too.
+        self.reach.check(&parsed)?;
+        let mut request = self.client.get(parsed).timeout(deadline);
         let mut expected = StatusCode::OK;
         if let Some(first) = first {
             let last = first + (max as u64).saturating_sub(1);
@@ -174,6 +189,18 @@ impl Fetcher {
     }
 }
 
+/// Whether a request failed because a name led out of reach.
+fn out_of_reach(error: &reqwest::Error) -> Option<&OutOfReach> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// An error and its causes in one line: the outermost alone says little ("error sending request").
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -189,6 +216,9 @@ fn causes(error: &dyn std::error::Error) -> String {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::task::JoinHandle;
@@ -198,6 +228,7 @@ pub(crate) mod tests {
     /// A server which gives every connection the same answer, for tests of strangers' behaviour.
     pub(crate) struct Answering {
         port: u16,
+        asked: Arc<AtomicBool>,
         task: JoinHandle<()>,
     }
 
@@ -205,9 +236,12 @@ pub(crate) mod tests {
         pub(crate) async fn start(answer: String) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
+            let asked = Arc::<AtomicBool>::default();
+            let was_asked = Arc::clone(&asked);
             let task = tokio::spawn(async move {
                 loop {
                     let (mut socket, _) = listener.accept().await.unwrap();
+                    was_asked.store(true, Ordering::Relaxed);
                     let answer = answer.clone();
                     tokio::spawn(async move {
                         let mut request = [0; 4096];
@@ -216,11 +250,16 @@ pub(crate) mod tests {
                     });
                 }
             });
-            Self { port, task }
+            Self { port, asked, task }
         }
 
         pub(crate) fn host(&self) -> String {
             format!("127.0.0.1:{}", self.port)
+        }
+
+        /// Whether anybody connected.
+        pub(crate) fn was_asked(&self) -> bool {
+            self.asked.load(Ordering::Relaxed)
         }
 
         /// Stops answering; nobody listens at the host any more.
@@ -246,7 +285,7 @@ pub(crate) mod tests {
     async fn a_file_within_the_limit_is_fetched_whole() {
         let server = Answering::start(answer("200 OK", "12345")).await;
         let url = format!("http://{}/file", server.host());
-        let fetcher = Fetcher::new().unwrap();
+        let fetcher = Fetcher::new(Reach::Anywhere).unwrap();
         assert_eq!(fetcher.get(&url, 5).await.unwrap(), b"12345");
         assert!(matches!(
             fetcher.get(&url, 4).await,
@@ -261,7 +300,7 @@ pub(crate) mod tests {
             "x".repeat(100_000)
         );
         let server = Answering::start(endless).await;
-        let result = Fetcher::new()
+        let result = Fetcher::new(Reach::Anywhere)
             .unwrap()
             .get(&format!("http://{}/", server.host()), 1000)
             .await;
@@ -274,7 +313,7 @@ pub(crate) mod tests {
         let elsewhere = format!("http://localhost:{}/", secret.port);
         let redirect = format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
         let server = Answering::start(redirect).await;
-        let result = Fetcher::new()
+        let result = Fetcher::new(Reach::Anywhere)
             .unwrap()
             .get(&format!("http://{}/", server.host()), 1000)
             .await;
@@ -291,10 +330,29 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_leads_out_of_reach_by_number_or_by_name() {
+        let secret = Answering::start(answer("200 OK", "inner network")).await;
+        let port = secret.port;
+        let fetcher = Fetcher::new(Reach::Public).unwrap();
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
+            let result = fetcher.get(&format!("http://{host}:{port}/"), 1000).await;
+            assert!(
+                matches!(result, Err(FetchError::OutOfReach(_))),
+                "{host}: {result:?}"
+            );
+        }
+        assert!(!secret.was_asked());
+        let allowed = Fetcher::new(Reach::Anywhere).unwrap();
+        let url = format!("http://localhost:{port}/");
+        assert_eq!(allowed.get(&url, 1000).await.unwrap(), b"inner network");
+        assert!(secret.was_asked());
+    }
+
+    #[tokio::test]
     async fn a_silent_host_is_given_up_at_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let result = Fetcher::new()
+        let result = Fetcher::new(Reach::Anywhere)
             .unwrap()
             .get_within(&url, 10, Duration::from_millis(50))
             .await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::Listen;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::{FetchError, Fetcher};
+use crate::reach::Reach;
 
 /// Where a pod says whether it is ready to serve.
 const READY_PATH: &str = "/readyz";
@@ -32,7 +33,8 @@ pub fn local_url(listen: &Listen) -> String {
 /// With the network's exit code when there is no answer, with 1 when the pod says that it is not ready.
 pub async fn healthcheck(base_url: &str) -> Result<(), Failure> {
     let url = format!("{}{READY_PATH}", base_url.trim_end_matches('/'));
-    let fetcher = Fetcher::new().or_exit(Exit::Failed)?;
+    // The operator names the pod: on this machine, most often.
+    let fetcher = Fetcher::new(Reach::Anywhere).or_exit(Exit::Failed)?;
     match fetcher.get_within(&url, ANSWER_MAX_BYTES, DEADLINE).await {
         Ok(_) => Ok(()),
         Err(error @ (FetchError::Network(_) | FetchError::Timeout(_))) => {

@@ -320,6 +320,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::tests::{Answering, answer};
+    use crate::reach::Reach;
 
     fn parse(text: &str) -> Result<HostAddress, HostError> {
         text.parse()
@@ -415,7 +416,7 @@ mod tests {
     async fn a_pod_is_resolved_to_the_bytes_it_signed() {
         let body = format!("{{\"envelope\":\"{}\"}}", BASE64.encode(b"signed bytes"));
         let pod = Answering::start(answer("200 OK", &body)).await;
-        let resolver = Resolver::new(Fetcher::new().unwrap());
+        let resolver = Resolver::new(Fetcher::new(Reach::Anywhere).unwrap());
         let introduction = resolver.resolve(&pod.host()).await.unwrap();
         assert_eq!(introduction.envelope, b"signed bytes");
         assert_eq!(introduction.url, format!("http://{}", pod.host()));
@@ -423,7 +424,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_answers_unlike_a_pod_is_no_pod() {
-        let resolver = Resolver::new(Fetcher::new().unwrap());
+        let resolver = Resolver::new(Fetcher::new(Reach::Anywhere).unwrap());
         let large = "x".repeat(INTRODUCTION_MAX_BYTES + 1);
         for (status, body) in [
             ("200 OK", "hello"),
@@ -444,7 +445,7 @@ mod tests {
     #[tokio::test]
     async fn a_host_where_nobody_listens_gives_no_answer() {
         let host = Answering::start(String::new()).await.into_closed_host();
-        let error = Resolver::new(Fetcher::new().unwrap())
+        let error = Resolver::new(Fetcher::new(Reach::Anywhere).unwrap())
             .resolve(&host)
             .await
             .unwrap_err();

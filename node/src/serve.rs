@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::Fetcher;
 use crate::identity;
+use crate::reach::Reach;
 use crate::resolve::Resolver;
 
 /// Time all parts together have to stop in order. Below the 10 s that the most impatient of service managers grant.
@@ -95,7 +96,8 @@ async fn start(settings: Settings) -> Result<Pod, Failure> {
     let url = settings.webserver.public_url(local.port());
     info!(folder = %folder.display(), %local, url, "starting");
 
-    let fetcher = Fetcher::new().or_exit(Exit::Failed)?;
+    let reach = Reach::of(settings.network.allow_private, &url);
+    let fetcher = Fetcher::new(reach).or_exit(Exit::Failed)?;
     let resolver = Resolver::new(fetcher.clone());
     compose::start(Parts {
         settings,
@@ -103,6 +105,7 @@ async fn start(settings: Settings) -> Result<Pod, Failure> {
         seed,
         listener,
         url,
+        reach,
         resolver,
         fetcher,
     })

@@ -119,6 +119,9 @@ pub struct Network {
     /// The score a new friend starts with.
     #[serde(deserialize_with = "score")]
     pub initial_score: u16,
+    /// Whether friends may lead this pod to addresses of private networks and of this machine; what suits the public URL if
+    /// nothing is said.
+    pub allow_private: Option<bool>,
 }
 
 /// The WebTorrent tracker.
