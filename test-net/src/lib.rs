@@ -1,6 +1,7 @@
 //! Several pods: real `seedpod` processes on this machine, and what tests need to look at them.
 //!
 //! * [`net`] starts and stops a whole net; [`process`] is one pod of it: its process, its log, its ports.
+//! * [`lan`] gives them a network of their own that can be cut.
 //! * [`api`] is a typed client of the REST interface; it knows nothing that a stranger could not know.
 //! * [`torrent`] adds a magnet as a BitTorrent client would and checks every piece.
 //! * [`crowd`] is a crowd of hostile clients.
@@ -15,6 +16,7 @@ pub mod big;
 pub mod clips;
 pub mod crowd;
 mod eventually;
+pub mod lan;
 pub mod net;
 pub mod process;
 pub mod torrent;

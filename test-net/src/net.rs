@@ -6,6 +6,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use futures::future::try_join_all;
@@ -14,6 +15,7 @@ use seedpod_node::config::{self, Sources};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::lan::Lan;
 use crate::process::{Echo, EndedEarly, Pod, Spec};
 
 /// The pages of the test profile, pod 1 first.
@@ -27,7 +29,7 @@ const PROFILES: [&str; 6] = [
 ];
 
 /// Most pods a net can have.
-pub const PODS_MAX: usize = PROFILES.len();
+pub const PODS_MAX: usize = 30;
 
 /// Ports are drawn from below those that systems give to outgoing connections, which come and go all the time.
 const DRAWN_PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -48,6 +50,8 @@ pub enum Ports {
     Profile,
     /// Free ones.
     Any,
+    /// Those of the profile, each pod at an address of its own: see [`crate::lan`].
+    Lan,
 }
 
 /// How a net is started.
@@ -84,6 +88,7 @@ impl Options {
 /// Running pods. All of them are killed when this is dropped.
 pub struct TestNet {
     pods: Vec<Pod>,
+    lan: Option<Arc<Lan>>,
     folder: PathBuf,
     /// Removed after the pods are gone: fields are dropped in this order.
     temporary: Option<TempDir>,
@@ -132,21 +137,26 @@ impl TestNet {
             (None, None) => bail!("a net needs a folder"),
         };
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let pages: Vec<Page> = PROFILES
-            .iter()
-            .take(options.pods)
-            .enumerate()
-            .map(|(index, page)| Page::write(&folder, index + 1, page))
+        let pages: Vec<Page> = (1..=options.pods)
+            .map(|number| Page::write(&folder, number, &profile(number)))
             .collect::<Result<_, _>>()?;
+        let lan = match options.ports {
+            Ports::Lan => Some(Arc::new(Lan::new(options.pods).await?)),
+            Ports::Profile | Ports::Any => None,
+        };
         let ports = match options.ports {
-            Ports::Profile => pages.iter().map(|page| page.port).collect(),
+            Ports::Profile | Ports::Lan => pages.iter().map(|page| page.port).collect(),
             Ports::Any => draw_ports(options.pods)?,
         };
         let moved = |host: &str| {
             let profile = pages
                 .iter()
                 .position(|page| host == format!("localhost:{}", page.port));
-            profile.map_or_else(|| host.to_owned(), |index| format!("localhost:{}", ports[index]))
+            match (profile, &lan) {
+                (Some(index), Some(_)) => format!("{}:{}", Lan::address(index + 1), ports[index]),
+                (Some(index), None) => format!("localhost:{}", ports[index]),
+                (None, _) => host.to_owned(),
+            }
         };
         let pods = pages.iter().zip(&ports).enumerate().map(|(index, (page, port))| {
             let spec = Spec {
@@ -154,6 +164,7 @@ impl TestNet {
                 binary: binary.to_owned(),
                 config: page.path.clone(),
                 folder: folder.join(format!("pod-{}", index + 1)),
+                lan: lan.clone(),
                 port: *port,
                 friends: page.friends.iter().map(|host| moved(host)).collect(),
                 root_password: page.root_password.clone(),
@@ -163,6 +174,7 @@ impl TestNet {
         });
         let net = Self {
             pods: pods.collect(),
+            lan: lan.clone(),
             folder,
             temporary,
         };
@@ -211,6 +223,16 @@ impl TestNet {
     /// All pods, pod 1 first.
     pub fn pods(&self) -> &[Pod] {
         &self.pods
+    }
+
+    /// The network of the pods' own.
+    ///
+    /// # Errors
+    /// When they live in the machine's: see [`Ports::Lan`].
+    pub fn lan(&self) -> anyhow::Result<&Lan> {
+        self.lan
+            .as_deref()
+            .context("these pods have no network of their own")
     }
 
     /// Where the pods' folders are.
@@ -306,6 +328,21 @@ impl Drop for TestNet {
         // A test that panics between its steps (an `assert!`, an index) shows the logs too.
         if std::thread::panicking() {
             self.show_logs();
+        }
+    }
+}
+
+/// The page of a pod. Those beyond the profile are like its last one, with numbers of their own.
+fn profile(number: usize) -> String {
+    match PROFILES.get(number - 1) {
+        Some(page) => (*page).to_owned(),
+        None => {
+            let last = PROFILES.len();
+            let ports = [last, number].map(|number| (9000 + number).to_string());
+            let page = PROFILES[last - 1].replace(&ports[0], &ports[1]);
+            ["test", "pod ", "Pod ", "admin"].iter().fold(page, |page, word| {
+                page.replace(&format!("{word}{last}"), &format!("{word}{number}"))
+            })
         }
     }
 }
@@ -424,6 +461,16 @@ mod tests {
                 vec!["1", "2", "3"]
             ]
         );
+    }
+
+    #[test]
+    fn pods_beyond_the_profile_have_pages_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 1..=PODS_MAX {
+            let page = Page::write(folder.path(), number, &profile(number)).unwrap();
+            assert_eq!(usize::from(page.port), 9000 + number);
+            assert_eq!(page.root_password, format!("test{number}"));
+        }
     }
 
     #[test]

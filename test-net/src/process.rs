@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::api::Api;
+use crate::lan::Lan;
 
 /// A pod that is not ready by then never will be. Generous: test machines are small and busy.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -26,11 +27,14 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// Above the pod's own deadline for stopping.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Where pods in a network of their own meet each other; it stays the same over restarts, as operators are told to see to.
+const FEDERATION_PORT: u16 = 9010;
+
 /// Lines kept of each pod's log; older ones are dropped.
 const LOG_LINES_MAX: usize = 20_000;
 
 /// What one pod is started with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Spec {
     /// Its number in the net, from 1.
     pub number: usize,
@@ -40,6 +44,8 @@ pub struct Spec {
     pub config: PathBuf,
     /// The data folder.
     pub folder: PathBuf,
+    /// The network it lives in; the machine's own if there is none.
+    pub lan: Option<Arc<Lan>>,
     /// The web server's port.
     pub port: u16,
     /// The configured friends.
@@ -154,7 +160,10 @@ impl Pod {
 
     /// The host as friends write it: `localhost:9001`.
     pub fn host(&self) -> String {
-        format!("localhost:{}", self.spec.port)
+        match &self.spec.lan {
+            Some(_) => format!("{}:{}", Lan::address(self.spec.number), self.spec.port),
+            None => format!("localhost:{}", self.spec.port),
+        }
     }
 
     /// The data folder.
@@ -235,7 +244,21 @@ impl Pod {
     pub async fn start(&self) -> anyhow::Result<()> {
         ensure!(self.pid().is_none(), "pod {} is running already", self.number());
         let spec = &self.spec;
-        let mut command = Command::new(&spec.binary);
+        let mut command = match &spec.lan {
+            Some(lan) => {
+                let address = Lan::address(spec.number).to_string();
+                let mut command = lan.command(spec.number, &spec.binary)?;
+                command
+                    .env("SEEDPOD__LISTEN__ADDRESS", &address)
+                    .env("SEEDPOD__WEBSERVER__HOSTNAME", &address)
+                    .env(
+                        "SEEDPOD__NETWORK__LISTEN",
+                        format!("/ip4/{address}/tcp/{FEDERATION_PORT}"),
+                    );
+                command
+            }
+            None => Command::new(&spec.binary),
+        };
         command
             .arg("serve")
             .arg("--config")
