@@ -277,6 +277,7 @@ pub(crate) fn profile(author: PodId, name: &str) -> Draft {
         description: String::new(),
         email: None,
         url: "http://localhost:9001".to_owned(),
+        udp: None,
     };
     Draft::live(&author, Record::Profile(profile)).unwrap()
 }

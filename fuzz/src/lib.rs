@@ -23,6 +23,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("payload", targets::payload),
     ("request", targets::request),
     ("response", targets::response),
+    ("stun", targets::stun),
     ("tracker", targets::tracker),
+    ("tracker_http", targets::tracker_http),
+    ("tracker_udp", targets::tracker_udp),
     ("trie", targets::trie),
 ];

@@ -5,6 +5,8 @@ use seedpod_protocol::codec;
 use seedpod_protocol::ids::{CommentId, InfoHash};
 use seedpod_protocol::metainfo::{Info, Metainfo, PieceHasher};
 use seedpod_protocol::records::{Hide, Report};
+use seedpod_protocol::tracker::udp::{Request as UdpRequest, UdpAnnounce};
+use seedpod_protocol::tracker::{Event, PeerId};
 
 /// One seed of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +119,58 @@ pub fn all() -> Vec<Seed> {
         "tracker",
         "scrape",
         format!(r#"{{"action":"scrape","info_hash":["{peer}"]}}"#).as_bytes(),
+    );
+    let hash_bytes = "%07".repeat(20);
+    let query = format!(
+        "info_hash={hash_bytes}&peer_id={peer}&port=6881&uploaded=0&downloaded=0&left=9&compact=1&numwant=50&event=started"
+    );
+    add("tracker_http", "announce", query.as_bytes());
+    add(
+        "tracker_http",
+        "scrape",
+        format!("info_hash={hash_bytes}&info_hash={peer}").as_bytes(),
+    );
+    let transaction = *b"tran";
+    let connection = *b"connect!";
+    for (name, request) in [
+        ("connect", UdpRequest::Connect { transaction }),
+        (
+            "scrape",
+            UdpRequest::Scrape {
+                connection,
+                transaction,
+                info_hashes: vec![hash, hash],
+            },
+        ),
+        (
+            "announce",
+            UdpRequest::Announce {
+                connection,
+                transaction,
+                announce: UdpAnnounce {
+                    info_hash: hash,
+                    peer_id: PeerId::from_bytes([b'p'; 20]),
+                    left: 9,
+                    event: Event::Started,
+                    numwant: 50,
+                    port: 6881,
+                },
+            },
+        ),
+    ] {
+        add("tracker_udp", name, &request.encode());
+    }
+    let stun = b"\x21\x12\xa4\x42abcdefghijkl";
+    add("stun", "bare", &[&[0, 1, 0, 0][..], stun].concat());
+    add(
+        "stun",
+        "software",
+        &[&[0, 1, 0, 8][..], stun, b"\x80\x22\0\x04test"].concat(),
+    );
+    add(
+        "stun",
+        "unknown",
+        &[&[0, 1, 0, 4][..], stun, b"\0\x7e\0\0"].concat(),
     );
     let author = crate::targets::author().id();
     add("ids", "pod", author.to_string().as_bytes());

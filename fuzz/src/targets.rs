@@ -14,8 +14,11 @@ use seedpod_protocol::magnet::Magnet;
 use seedpod_protocol::metainfo::{Info, Metainfo};
 use seedpod_protocol::records::{Comment, Record};
 use seedpod_protocol::requests::{Request, Response};
+use seedpod_protocol::stun::{self, BindingRequest};
 use seedpod_protocol::succession::Succession;
-use seedpod_protocol::tracker::ClientMessage;
+use seedpod_protocol::tracker::http::{HttpAnnounce, MAX_QUERY_LEN, parse_scrape};
+use seedpod_protocol::tracker::udp::Request as UdpRequest;
+use seedpod_protocol::tracker::{ClientMessage, MAX_SCRAPED};
 
 /// The author of what is signed here.
 pub(crate) fn author() -> PodKey {
@@ -181,6 +184,42 @@ pub(crate) fn tracker(bytes: &[u8]) {
         let said = message.to_text();
         let again = ClientMessage::parse(&said).map(|again| again.to_text());
         assert_eq!(again.as_deref(), Ok(said.as_str()));
+    }
+}
+
+/// Queries of announces and of scrapes, which are the same bytes to a stranger.
+pub(crate) fn tracker_http(bytes: &[u8]) {
+    if let Ok(announce) = HttpAnnounce::parse(bytes) {
+        assert!(bytes.len() <= MAX_QUERY_LEN);
+        assert_eq!(HttpAnnounce::parse(bytes), Ok(announce));
+        // What follows and is not known changes nothing.
+        let more = [bytes, b"&ip=192.0.2.1&key=x"].concat();
+        if more.len() <= MAX_QUERY_LEN {
+            assert_eq!(HttpAnnounce::parse(&more), Ok(announce));
+        }
+    }
+    if let Ok(info_hashes) = parse_scrape(bytes) {
+        assert!((1..=MAX_SCRAPED).contains(&info_hashes.len()));
+    }
+}
+
+pub(crate) fn tracker_udp(bytes: &[u8]) {
+    if let Ok(request) = UdpRequest::decode(bytes) {
+        assert_eq!(UdpRequest::decode(&request.encode()), Ok(request));
+    }
+}
+
+pub(crate) fn stun(bytes: &[u8]) {
+    let Some(request) = BindingRequest::decode(bytes) else {
+        return;
+    };
+    assert!(stun::is_stun(bytes));
+    let mut out = Vec::new();
+    for address in ["192.0.2.1:1", "[2001:db8::1]:65535"] {
+        let address = address.parse().expect("an address");
+        request.encode(request.answer(address), &mut out);
+        assert!(out.len() <= stun::HEADER_LEN + stun::MAX_GROWTH);
+        assert_eq!(out[4..20], bytes[4..20], "cookie and transaction come back");
     }
 }
 

@@ -16,6 +16,7 @@ pub mod metainfo;
 pub mod records;
 pub mod relay;
 pub mod requests;
+pub mod stun;
 pub mod succession;
 pub mod topics;
 pub mod tracker;

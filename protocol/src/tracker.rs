@@ -1,4 +1,5 @@
-//! The WebTorrent tracker protocol: JSON messages over a WebSocket by which browsers find each other.
+//! The WebTorrent tracker protocol: JSON messages over a WebSocket by which browsers find each other. What BitTorrent clients say
+//! to the same tracker is in [`http`] and [`udp`].
 //!
 //! Its peculiarity are the binary strings: info hashes, peer ids and offer ids travel as JSON strings of exactly 20
 //! characters U+0000 to U+00FF, one for each byte, whatever way they are escaped. Offers and answers are relayed as the JSON
@@ -19,6 +20,9 @@ use self::json::{
     ScrapeReplyText, ScrapeText, salvage, to_json,
 };
 use crate::ids::InfoHash;
+
+pub mod http;
+pub mod udp;
 
 mod json;
 

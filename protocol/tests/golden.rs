@@ -22,7 +22,7 @@ use seedpod_protocol::{
     ids::{ChannelId, ContentHash, ObjectId, PodId, RegisterKey, Timestamp, VideoId},
     invite::{Invite, InviteId},
     keys::PodKey,
-    records::Record,
+    records::{Profile, Record},
     requests::{AuthorRoot, FriendHint, Refusal, Request, Response},
     topics,
 };
@@ -181,6 +181,11 @@ fn records() -> Vectors {
     );
     v.record("report", &signed(report(), stamp(0, 0)));
     v.record("mirror", &signed(mirror(), stamp(3, 4)));
+    let reachable = Profile {
+        udp: Some(9000),
+        ..common::profile()
+    };
+    v.record("profile with a UDP port", &signed(reachable, stamp(3, 5)));
     v
 }
 
@@ -672,7 +677,7 @@ fn every_envelope_of_the_files_opens() {
             opened += 1;
         }
     }
-    assert_eq!(opened, 25);
+    assert_eq!(opened, 26);
 }
 
 #[test]

@@ -38,6 +38,38 @@ fn a(len: usize) -> String {
     "ä".repeat(len)
 }
 
+/// Pods that do not know the field take a profile with anything under it, so must pods that do.
+#[test]
+fn what_is_no_port_counts_as_none() {
+    for (udp, expected) in [
+        (serde_json::json!(9000), Some(9000)),
+        (serde_json::json!(65535), Some(65535)),
+        (serde_json::json!(0), None),
+        (serde_json::json!(65536), None),
+        (serde_json::json!(-1), None),
+        (serde_json::json!("9000"), None),
+        (serde_json::json!([1, { "a": 2 }]), None),
+        (serde_json::json!({ "a": [2] }), None),
+        (serde_json::json!(true), None),
+        (serde_json::json!(null), None),
+    ] {
+        let payload = codec::encode(&serde_json::json!({
+            "v": 1, "name": "A", "description": "", "url": "https://pod.example", "udp": udp
+        }));
+        let draft = Draft {
+            kind: Kind::PROFILE,
+            object: ObjectId::EMPTY,
+            state: State::Live,
+            payload: Record::Opaque(payload),
+        };
+        let record = draft.sign(&alice(), stamp(1, 1)).unwrap();
+        let Record::Profile(profile) = record.payload() else {
+            panic!("{udp}: {:?}", record.payload());
+        };
+        assert_eq!(profile.udp, expected, "{udp}");
+    }
+}
+
 #[test]
 fn texts_have_lengths_in_characters() {
     let titled = |name: String| taken(Video { name, ..video() }, "name");

@@ -172,6 +172,7 @@ fn two_envelopes_under_one_stamp_flag_their_author_and_converge() {
             description: String::new(),
             email: None,
             url: "http://localhost:9002".to_owned(),
+            udp: None,
         };
         Draft::live(&author.id(), Record::Profile(profile))
             .expect("a profile")

@@ -285,6 +285,7 @@ impl Pod {
             description: String::new(),
             email: None,
             url: "http://origin:9001".to_owned(),
+            udp: None,
         };
         let publish = Publish {
             kind: seedpod_protocol::envelope::Kind::PROFILE,

@@ -140,6 +140,7 @@ fn profile(number: u8) -> Profile {
         description: String::new(),
         email: None,
         url: format!("http://localhost:900{number}"),
+        udp: None,
     }
 }
 

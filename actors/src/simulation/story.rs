@@ -244,6 +244,7 @@ impl World {
             description: String::new(),
             email: None,
             url: format!("http://{}", identity.host),
+            udp: None,
         };
         Draft::live(&self.pods[pod].id, Record::Profile(profile)).expect("a sound profile")
     }

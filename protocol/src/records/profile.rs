@@ -1,6 +1,9 @@
 //! What a pod says about itself: the profile that its friends keep, and the card that its host hands to anyone.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{RecordError, rules};
 use crate::limits;
@@ -17,6 +20,63 @@ pub struct Profile {
     pub email: Option<String>,
     /// Its public URL, scheme and host without a slash at the end: up to 256 bytes.
     pub url: String,
+    /// The UDP port of its tracker and its STUN server, at the host of `url`. It came after the rules of profiles were fixed: what is no
+    /// port counts as none instead of making the record invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "port")]
+    pub udp: Option<u16>,
+}
+
+/// Reads a port from 1 on; anything else is none.
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    struct Port;
+
+    impl<'de> Visitor<'de> for Port {
+        type Value = Option<u16>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("anything")
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Option<u16>, E> {
+            Ok(u16::try_from(number).ok().filter(|port| *port != 0))
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Option<u16>, E> {
+            Ok(None)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Option<u16>, E> {
+            Ok(None)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Option<u16>, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Option<u16>, E> {
+            Ok(None)
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<Option<u16>, E> {
+            Ok(None)
+        }
+
+        fn visit_bytes<E>(self, _: &[u8]) -> Result<Option<u16>, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<u16>, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<u16>, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(Port)
 }
 
 impl Profile {

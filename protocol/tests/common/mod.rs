@@ -40,6 +40,7 @@ pub fn profile() -> Profile {
         description: "Films about gardens.\nSince 2026.".into(),
         email: Some("alice@pod.example".into()),
         url: "https://pod.example".into(),
+        udp: None,
     }
 }
 

@@ -195,6 +195,7 @@ fn profile(name: &str) -> Profile {
         description: String::new(),
         email: None,
         url: "http://localhost:1".to_owned(),
+        udp: None,
     }
 }
 

@@ -93,6 +93,7 @@ fn lives_at(author: u8, url: &str) -> Change {
         description: String::new(),
         email: None,
         url: url.to_owned(),
+        udp: None,
     };
     head(
         author,

@@ -425,6 +425,7 @@ impl Forger<'_> {
             description: String::new(),
             email: None,
             url: "http://localhost:2".to_owned(),
+            udp: None,
         };
         let stamp = Stamp {
             epoch: Epoch {
