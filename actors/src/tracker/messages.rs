@@ -1,103 +1,27 @@
 //! What may be said to the tracker.
+//!
+//! Who carries messages of clients (`web`, the UDP task) and who seeds says it to the [`Desk`](super::Desk), which stays the same when the
+//! room is started again; the rest goes to the actor.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, SocketAddr};
 
-use actix::Message;
-use seedpod_protocol::ids::InfoHash;
-use tokio::sync::mpsc;
+use actix::{Message, Recipient};
+use seedpod_protocol::ids::{InfoHash, PodId};
+use seedpod_protocol::requests::Request;
+use seedpod_protocol::tracker::{Event, OfferId, PeerId, SwarmCounts};
+use serde_json::value::RawValue;
 
-pub use super::stats::{Refusal, Stats, Totals};
-
-/// How many texts an outbox holds. A browser in a lively swarm gets some dozens of offers at once.
-pub const OUTBOX_TEXTS: usize = 64;
-/// How many bytes of texts an outbox holds; offers have a few thousand each.
-pub const OUTBOX_BYTES: usize = 256 << 10;
-
-/// What waits to be sent to one socket: the tracker's end, and the end of who holds the socket.
-pub fn outbox() -> (Outbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(OUTBOX_TEXTS);
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let outbox = Outbox {
-        texts: sender,
-        waiting: Arc::clone(&waiting),
-    };
-    let inbox = Inbox {
-        texts: receiver,
-        waiting,
-    };
-    (outbox, inbox)
-}
-
-/// Takes what is to be sent to a socket; bounded in texts and in bytes.
-#[derive(Debug)]
-pub struct Outbox {
-    texts: mpsc::Sender<String>,
-    waiting: Arc<AtomicUsize>,
-}
-
-/// Why an outbox takes nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutboxError {
-    /// The client does not read.
-    Full,
-    /// Nobody holds the socket any more.
-    Closed,
-}
-
-impl Outbox {
-    /// Puts a text in, if there is room.
-    pub(super) fn try_send(&self, text: String) -> Result<(), OutboxError> {
-        let length = text.len();
-        // Only the tracker puts texts in, so between these two lines the number can but fall.
-        if self.waiting.load(Ordering::Acquire) + length > OUTBOX_BYTES {
-            return Err(if self.texts.is_closed() {
-                OutboxError::Closed
-            } else {
-                OutboxError::Full
-            });
-        }
-        self.waiting.fetch_add(length, Ordering::AcqRel);
-        self.texts.try_send(text).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => OutboxError::Full,
-            mpsc::error::TrySendError::Closed(_) => OutboxError::Closed,
-        })
-    }
-}
-
-/// Gives what is to be sent to a socket.
-#[derive(Debug)]
-pub struct Inbox {
-    texts: mpsc::Receiver<String>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Inbox {
-    /// The next text; `None` once the tracker has let go of the socket and nothing is left.
-    pub async fn recv(&mut self) -> Option<String> {
-        let text = self.texts.recv().await?;
-        self.waiting.fetch_sub(text.len(), Ordering::AcqRel);
-        Some(text)
-    }
-}
+pub use super::outbox::{Inbox, OUTBOX_BYTES, OUTBOX_TEXTS, Outbox, outbox};
+pub use super::stats::{Refusal, Stats, Totals, Way};
+pub use super::swarm::{Family, Found};
 
 /// Names one connected socket. Never used twice while the tracker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub(super) u64);
 
-/// A socket was opened.
-///
-/// Texts for it come out of the [`Inbox`]. The tracker closes a socket by dropping the outbox: the holder sends
-/// what is still queued, if it likes, and closes. An outbox that is full when something is to be put in
-/// belongs to a client that does not read, and is dropped.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<SocketId, TooMany>")]
-pub struct Connect {
-    /// Where the client is; limits are counted by IPv4 address or IPv6 /64.
-    pub address: IpAddr,
-    /// Takes what is to be sent; see [`outbox`].
-    pub outbox: Outbox,
+impl SocketId {
+    /// Where this pod's own seeder takes offers, as if it were a socket.
+    pub(super) const POD: Self = Self(0);
 }
 
 /// Why a socket is refused.
@@ -116,23 +40,108 @@ pub enum TooMany {
     },
 }
 
-/// A socket received a text. Whoever holds the socket should wait for this to be handled before reading on, so that a
-/// client cannot queue up work.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Incoming {
-    /// Which.
-    pub socket: SocketId,
-    /// What; binary frames holding UTF-8 are the same to the tracker.
-    pub text: String,
+/// The tracker is being started again; all its sockets are to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the tracker is being started again")]
+pub struct Restarting;
+
+/// A BitTorrent client takes part in a torrent, by HTTP or UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnounceClient {
+    /// By which way it came.
+    pub way: Way,
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// What the client calls itself.
+    pub peer_id: PeerId,
+    /// The address it connected from, or that a trusted proxy saw, with the port it says it listens on. With port 0 it can be told of
+    /// others, and nobody is told of it.
+    pub address: SocketAddr,
+    /// What happened.
+    pub event: Event,
+    /// Bytes it still wants; `None` when it does not know.
+    pub left: Option<u64>,
+    /// How many others it wants to be told of; there is a limit on top of that.
+    pub wanted: usize,
+    /// Which addresses it can be told.
+    pub family: Family,
 }
 
-/// A socket was closed from the other side. Its peers are gone.
+/// What a client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientReply {
+    /// Size of the swarm; browsers and this pod's own seeder are in it.
+    pub counts: SwarmCounts,
+    /// When to announce again, in seconds.
+    pub interval: u32,
+    /// When to announce again at the earliest, in seconds.
+    pub min_interval: u32,
+    /// Others it may connect to. For one that has everything, those that do not.
+    pub peers: Vec<Found>,
+}
+
+/// This pod seeds by itself. To be said once, and again with whatever changed: the later word replaces the earlier one. What the pod
+/// seeds is said by [`Seed`].
+///
+/// In each torrent it seeds, the pod counts as one peer that has everything. BitTorrent clients that want something are told its
+/// `addresses` of their own family, before all others. Of the offers of a browser that wants something the first goes to
+/// `offers`, before others are drawn: also when browser and pod are connected already, which the seeder sees by the peer
+/// id. It need not answer; what it answers it gives to the desk as [`AnswerOffer`], within the minute an offer lives.
+#[derive(Clone)]
+pub struct RegisterSeeder {
+    /// What the pod calls itself in swarms (BEP 20: begins with `-SP`).
+    pub peer_id: PeerId,
+    /// Where its TCP port can be reached, at most 8; more are passed over. None if it has no TCP port.
+    pub addresses: Vec<SocketAddr>,
+    /// Takes offers of browsers; `None` if it does not speak WebRTC. A full mailbox loses an offer, which is counted.
+    pub offers: Option<Recipient<TakeOffer>>,
+}
+
+/// Which torrents this pod seeds, changed. Those that this tracker does not serve are remembered and served once it does.
+#[derive(Debug, Clone, Default)]
+pub struct Seed {
+    /// Seeded from now on.
+    pub begin: Vec<InfoHash>,
+    /// Seeded no more.
+    pub end: Vec<InfoHash>,
+}
+
+/// An offer of a browser, for this pod's seeder.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Disconnect {
-    /// Which.
-    pub socket: SocketId,
+pub struct TakeOffer {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Who made it.
+    pub peer_id: PeerId,
+    /// Its name for it.
+    pub offer_id: OfferId,
+    /// The session description in its JSON form, `{"type":"offer","sdp":…}`, as the browser wrote it: unchecked, at most
+    /// [`MAX_SDP_LEN`](seedpod_protocol::tracker::MAX_SDP_LEN) bytes.
+    pub offer: Box<RawValue>,
+}
+
+/// The answer of this pod's seeder to an offer it was given. Ignored if the offer is too old, or its maker left.
+#[derive(Debug)]
+pub struct AnswerOffer {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Who made the offer.
+    pub to_peer_id: PeerId,
+    /// Which offer.
+    pub offer_id: OfferId,
+    /// The session description in its JSON form, `{"type":"answer","sdp":…}`.
+    pub answer: Box<RawValue>,
+}
+
+/// Asks a friend to relay something: the desk's word to the actor.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct AskFriend {
+    /// Whom.
+    pub(super) friend: PodId,
+    /// What.
+    pub(super) request: Request,
 }
 
 /// Serves these torrents from now on.
@@ -151,15 +160,7 @@ pub struct Withdraw {
     pub info_hashes: Vec<InfoHash>,
 }
 
-/// Asks for the size of one swarm; of an unknown one it is zero.
-#[derive(Debug, Message)]
-#[rtype(result = "SwarmSize")]
-pub struct GetSwarm {
-    /// Which.
-    pub info_hash: InfoHash,
-}
-
-/// The size of one swarm.
+/// The size of one swarm, this pod's own seeder included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SwarmSize {
     /// Peers that have everything.
@@ -167,8 +168,3 @@ pub struct SwarmSize {
     /// Peers that do not.
     pub leechers: u32,
 }
-
-/// Asks for the tracker's figures.
-#[derive(Debug, Message)]
-#[rtype(result = "Stats")]
-pub struct GetStats;

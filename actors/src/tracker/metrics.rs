@@ -1,226 +1,162 @@
-//! The tracker's figures for Prometheus.
+//! The tracker's figures for Prometheus, read from the desk when somebody asks for them.
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::relay::{HintOutcome, RelayRefusal, RelayStats, RelayTotals};
-use super::stats::{Refusal, Stats, Totals};
+use super::desk::Desk;
+use super::relay::{HintOutcome, RelayRefusal};
+use super::stats::{Refusal, Way};
 
-/// All metrics of the tracker. Clones share the figures, so that they outlive a restart of the actor.
-#[derive(Debug, Clone)]
-pub struct TrackerMetrics {
-    sockets: Gauge,
-    peers: Gauge,
-    swarms: Gauge,
-    announces: Counter,
-    scrapes: Counter,
-    offers_relayed: Counter,
-    offers_held_back: Counter,
-    answers_relayed: Counter,
-    /// In the order of [`Refusal::ALL`].
-    refused: Vec<Counter>,
-    slow_sockets: Counter,
-    relay: RelayMetrics,
+impl Desk {
+    /// Shows the figures in a registry, as `seedpod_tracker_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry
+            .sub_registry_with_prefix("seedpod_tracker")
+            .register_collector(Box::new(Figures(self.clone())));
+        registry
+            .sub_registry_with_prefix("seedpod_tracker_relay")
+            .register_collector(Box::new(RelayFigures(self.clone())));
+    }
 }
 
-/// Those of the relay between pods.
-#[derive(Debug, Clone)]
-struct RelayMetrics {
-    hinted: Gauge,
-    waiting: Gauge,
-    held: Gauge,
-    /// In the order of [`HintOutcome::ALL`].
-    hints: Vec<Counter>,
-    said: Counter,
-    offers_out: Counter,
-    offers_in: Counter,
-    answers_out: Counter,
-    answers_in: Counter,
-    /// In the order of [`RelayRefusal::ALL`].
-    refused: Vec<Counter>,
-    left_out: Counter,
-}
+#[derive(Debug)]
+struct Figures(Desk);
 
-impl TrackerMetrics {
-    /// Makes the metrics and registers them as `seedpod_tracker_…`.
-    pub fn register(registry: &mut Registry) -> Self {
-        let refused = Family::<[(&'static str, &'static str); 1], Counter>::default();
-        let metrics = Self {
-            sockets: Gauge::default(),
-            peers: Gauge::default(),
-            swarms: Gauge::default(),
-            announces: Counter::default(),
-            scrapes: Counter::default(),
-            offers_relayed: Counter::default(),
-            offers_held_back: Counter::default(),
-            answers_relayed: Counter::default(),
-            refused: Refusal::ALL
-                .iter()
-                .map(|refusal| refused.get_or_create_owned(&[("reason", refusal.label())]))
-                .collect(),
-            slow_sockets: Counter::default(),
-            relay: RelayMetrics::register(registry),
-        };
-        let registry = registry.sub_registry_with_prefix("seedpod_tracker");
-        registry.register(
-            "sockets",
-            "WebSockets connected to the tracker",
-            metrics.sockets.clone(),
-        );
-        registry.register(
-            "peers",
-            "Peers in swarms, one for each torrent of a socket",
-            metrics.peers.clone(),
-        );
-        registry.register(
-            "swarms",
-            "Torrents that have peers, or had some",
-            metrics.swarms.clone(),
-        );
-        registry.register(
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.0.stats();
+        let totals = stats.totals;
+        for (name, help, value) in [
+            ("sockets", "WebSockets connected to the tracker", stats.sockets),
+            (
+                "peers",
+                "Browsers in swarms, one for each torrent of a socket",
+                stats.peers,
+            ),
+            (
+                "clients",
+                "BitTorrent clients in swarms, one for each torrent of a port",
+                stats.clients,
+            ),
+            ("swarms", "Torrents that have peers, or had some", stats.swarms),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        for (name, help, value) in [
+            ("scrapes", "Scrapes that were answered", totals.scrapes),
+            (
+                "offers_relayed",
+                "WebRTC offers handed to a peer",
+                totals.offers_relayed,
+            ),
+            (
+                "offers_held_back",
+                "WebRTC offers not handed on, their maker having too many unanswered ones",
+                totals.offers_held_back,
+            ),
+            (
+                "offers_lost",
+                "WebRTC offers that this pod's seeder was too busy to take",
+                totals.offers_lost,
+            ),
+            (
+                "answers_relayed",
+                "WebRTC answers handed to the maker of the offer",
+                totals.answers_relayed,
+            ),
+            (
+                "slow_sockets",
+                "Sockets dropped because they did not read what they were sent",
+                totals.slow_sockets,
+            ),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        let mut announces = encoder.encode_descriptor(
             "announces",
             "Announces that were accepted",
-            metrics.announces.clone(),
-        );
-        registry.register("scrapes", "Scrapes that were answered", metrics.scrapes.clone());
-        registry.register(
-            "offers_relayed",
-            "WebRTC offers handed to a peer",
-            metrics.offers_relayed.clone(),
-        );
-        registry.register(
-            "offers_held_back",
-            "WebRTC offers not handed on, their maker having too many unanswered ones",
-            metrics.offers_held_back.clone(),
-        );
-        registry.register(
-            "answers_relayed",
-            "WebRTC answers handed to the maker of the offer",
-            metrics.answers_relayed.clone(),
-        );
-        registry.register("refused", "Messages and sockets refused, by reason", refused);
-        registry.register(
-            "slow_sockets",
-            "Sockets dropped because they did not read what they were sent",
-            metrics.slow_sockets.clone(),
-        );
-        metrics
-    }
-
-    /// Something was not sent to a friend.
-    pub(super) fn left_out(&self) {
-        self.relay.left_out.inc();
-    }
-
-    /// The same of the relay.
-    pub(super) fn report_relay(&self, reported: &mut RelayTotals, now: &RelayStats) {
-        self.relay.report(reported, now);
-        *reported = now.totals;
-    }
-
-    /// Brings the metrics from what was `reported` before up to `now`.
-    pub(super) fn report(&self, reported: &mut Totals, now: &Stats) {
-        set(&self.sockets, now.sockets);
-        set(&self.peers, now.peers);
-        set(&self.swarms, now.swarms);
-        let new = &now.totals;
-        self.announces.inc_by(new.announces - reported.announces);
-        self.scrapes.inc_by(new.scrapes - reported.scrapes);
-        self.offers_relayed
-            .inc_by(new.offers_relayed - reported.offers_relayed);
-        self.offers_held_back
-            .inc_by(new.offers_held_back - reported.offers_held_back);
-        self.answers_relayed
-            .inc_by(new.answers_relayed - reported.answers_relayed);
-        for ((counter, new), old) in self.refused.iter().zip(new.refused).zip(reported.refused) {
-            counter.inc_by(new - old);
+            None,
+            MetricType::Counter,
+        )?;
+        for (way, value) in Way::ALL.iter().zip(totals.announces) {
+            let label = [("way", way.label())];
+            ConstCounter::new(value).encode(announces.encode_family(&label)?)?;
         }
-        self.slow_sockets.inc_by(new.slow_sockets - reported.slow_sockets);
-        *reported = now.totals;
+        let help = "Messages and sockets refused, by reason";
+        let mut refused = encoder.encode_descriptor("refused", help, None, MetricType::Counter)?;
+        for (refusal, value) in Refusal::ALL.iter().zip(totals.refused) {
+            let label = [("reason", refusal.label())];
+            ConstCounter::new(value).encode(refused.encode_family(&label)?)?;
+        }
+        Ok(())
     }
 }
 
-impl RelayMetrics {
-    fn register(registry: &mut Registry) -> Self {
-        let hints = Family::<[(&'static str, &'static str); 1], Counter>::default();
-        let relayed = Family::<[(&'static str, &'static str); 2], Counter>::default();
-        let refused = Family::<[(&'static str, &'static str); 1], Counter>::default();
-        let of = |what, direction| relayed.get_or_create_owned(&[("what", what), ("direction", direction)]);
-        let metrics = Self {
-            hinted: Gauge::default(),
-            waiting: Gauge::default(),
-            held: Gauge::default(),
-            hints: HintOutcome::ALL
-                .iter()
-                .map(|outcome| hints.get_or_create_owned(&[("outcome", outcome.label())]))
-                .collect(),
-            said: hints.get_or_create_owned(&[("outcome", "said")]),
-            offers_out: of("offer", "out"),
-            offers_in: of("offer", "in"),
-            answers_out: of("answer", "out"),
-            answers_in: of("answer", "in"),
-            refused: RelayRefusal::ALL
-                .iter()
-                .map(|refusal| refused.get_or_create_owned(&[("reason", refusal.label())]))
-                .collect(),
-            left_out: Counter::default(),
-        };
-        let registry = registry.sub_registry_with_prefix("seedpod_tracker_relay");
-        registry.register(
-            "hinted_torrents",
-            "Torrents that friends say they have viewers of, once for each friend",
-            metrics.hinted.clone(),
-        );
-        registry.register(
-            "waiting_offers",
-            "Offers between pods that wait for their answer",
-            metrics.waiting.clone(),
-        );
-        registry.register(
-            "held_peers",
-            "Peers whose offers wait for a friend that has somebody",
-            metrics.held.clone(),
-        );
-        registry.register("hints", "Hints about swarms said and heard, by outcome", hints);
-        registry.register(
-            "relayed",
-            "Offers and answers handed to friends and from friends",
-            relayed,
-        );
-        registry.register(
-            "refused",
-            "Requests of friends to relay that were refused, by reason",
-            refused,
-        );
-        registry.register(
-            "left_out",
-            "Offers and answers not sent to a friend because too many were on their way",
-            metrics.left_out.clone(),
-        );
-        metrics
-    }
+/// What goes on between pods, as `seedpod_tracker_relay_…`.
+#[derive(Debug)]
+struct RelayFigures(Desk);
 
-    fn report(&self, reported: &RelayTotals, now: &RelayStats) {
-        set(&self.hinted, now.hinted);
-        set(&self.waiting, now.waiting);
-        set(&self.held, now.held);
-        let new = &now.totals;
-        for ((counter, new), old) in self.hints.iter().zip(new.hints).zip(reported.hints) {
-            counter.inc_by(new - old);
+impl Collector for RelayFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.0.stats();
+        let (left_out, relay) = (stats.totals.relays_left_out, stats.relay);
+        for (name, help, value) in [
+            (
+                "hinted_torrents",
+                "Torrents that friends say they have viewers of, once for each friend",
+                relay.hinted,
+            ),
+            (
+                "waiting_offers",
+                "Offers between pods that wait for their answer",
+                relay.waiting,
+            ),
+            (
+                "held_peers",
+                "Peers whose offers wait for a friend that has somebody",
+                relay.held,
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
-        self.said.inc_by(new.hints_said - reported.hints_said);
-        self.offers_out.inc_by(new.offers_out - reported.offers_out);
-        self.offers_in.inc_by(new.offers_in - reported.offers_in);
-        self.answers_out.inc_by(new.answers_out - reported.answers_out);
-        self.answers_in.inc_by(new.answers_in - reported.answers_in);
-        for ((counter, new), old) in self.refused.iter().zip(new.refused).zip(reported.refused) {
-            counter.inc_by(new - old);
+        let totals = relay.totals;
+        let help = "Hints about swarms said and heard, by outcome";
+        let mut hints = encoder.encode_descriptor("hints", help, None, MetricType::Counter)?;
+        let heard = HintOutcome::ALL
+            .iter()
+            .map(|outcome| outcome.label())
+            .zip(totals.hints);
+        for (outcome, value) in heard.chain([("said", totals.hints_said)]) {
+            ConstCounter::new(value).encode(hints.encode_family(&[("outcome", outcome)])?)?;
         }
+        let help = "Offers and answers handed to friends and from friends";
+        let mut relayed = encoder.encode_descriptor("relayed", help, None, MetricType::Counter)?;
+        for (what, direction, value) in [
+            ("offer", "out", totals.offers_out),
+            ("offer", "in", totals.offers_in),
+            ("answer", "out", totals.answers_out),
+            ("answer", "in", totals.answers_in),
+        ] {
+            let labels = [("what", what), ("direction", direction)];
+            ConstCounter::new(value).encode(relayed.encode_family(&labels)?)?;
+        }
+        let help = "Requests of friends to relay that were refused, by reason";
+        let mut refused = encoder.encode_descriptor("refused", help, None, MetricType::Counter)?;
+        for (refusal, value) in RelayRefusal::ALL.iter().zip(totals.refused) {
+            let label = [("reason", refusal.label())];
+            ConstCounter::new(value).encode(refused.encode_family(&label)?)?;
+        }
+        let help = "Offers and answers not sent to a friend because too many were on their way";
+        let counter = ConstCounter::new(left_out);
+        counter.encode(encoder.encode_descriptor("left_out", help, None, MetricType::Counter)?)
     }
-}
-
-fn set(gauge: &Gauge, value: usize) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }

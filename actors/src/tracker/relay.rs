@@ -113,6 +113,14 @@ impl Relay {
         }
     }
 
+    /// A relay that knows nobody, with the counts of this one.
+    pub(super) fn renewed(&self) -> Self {
+        Self {
+            totals: self.totals,
+            ..Self::new(self.limits.clone())
+        }
+    }
+
     /// Takes in what a friend says it has. Offers that wait for one of its torrents are sent there.
     pub(super) fn hinted(
         &mut self,

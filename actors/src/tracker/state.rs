@@ -1,34 +1,43 @@
 //! What is true about sockets, peers and offers. Pure: time and randomness are handed in, sending is an effect.
+//!
+//! Here are sockets, swarms, and who is forgotten when; [`browsers`] has what a socket says, [`clients`] what comes by HTTP and
+//! UDP, [`pod`] this pod's own part as a seeder, [`across`] what is done with friends.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use seedpod_protocol::ids::{InfoHash, PodId};
 use seedpod_protocol::requests::Request;
-use seedpod_protocol::tracker::{
-    Action, Announce, Answer, ClientMessage, Event, Offer, ParseError, PeerId, Scrape, ServerMessage,
-};
+use seedpod_protocol::tracker::{PeerId, ServerMessage, SwarmCounts};
 
-use super::messages::{SocketId, SwarmSize, TooMany};
-use super::relay::{Ask, Maker, Relay, RelayLimits};
+use self::pod::Pod;
+use super::messages::{SocketId, SwarmSize, TakeOffer, TooMany};
+use super::relay::{Ask, Relay, RelayLimits};
 use super::stats::{Refusal, Stats, Totals};
-use super::swarm::{Offered, Peer, Swarm};
+use super::swarm::Swarm;
 
-/// Of so many offers of one announce, one is for friends.
-const OFFERS_TO_SHARE: usize = 3;
+mod across;
+mod browsers;
+mod clients;
+mod pod;
 
 /// What the tracker serves, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackerConfig {
     /// Whether torrents are served that nobody admitted.
     pub open: bool,
-    /// When clients are to announce again.
+    /// When browsers are to announce again.
     pub interval: Duration,
-    /// When a peer that did not announce is forgotten, and a socket that said nothing is closed: some intervals.
+    /// When a browser that did not announce is forgotten, and a socket that said nothing is closed: some intervals.
     pub peer_lifetime: Duration,
-    /// How long an offer may be answered. Clients themselves give up after 50 s.
+    /// When BitTorrent clients are to announce again.
+    pub client_interval: Duration,
+    /// When they may at the earliest.
+    pub client_min_interval: Duration,
+    /// When a BitTorrent client that did not announce is forgotten.
+    pub client_lifetime: Duration,
+    /// How long an offer may be answered. Browsers themselves give up after 50 s.
     pub offer_lifetime: Duration,
     /// Most sockets.
     pub max_sockets: usize,
@@ -36,9 +45,19 @@ pub struct TrackerConfig {
     pub max_sockets_per_address: usize,
     /// Most torrents one socket takes part in.
     pub max_torrents_per_socket: usize,
+    /// With so many torrents that have peers no further one begins, unless it was admitted.
+    pub max_torrents: usize,
     /// Most peers of one torrent.
     pub max_peers_per_torrent: usize,
-    /// Most unanswered offers of one peer. Further ones are not relayed, which also limits how fast a peer can offer.
+    /// Most peers of all torrents.
+    pub max_peers: usize,
+    /// Most BitTorrent clients of one IPv4 address or IPv6 /64, each counted once for each torrent.
+    pub max_clients_per_address: usize,
+    /// Most BitTorrent clients of one IPv4 address or IPv6 /64 in one torrent.
+    pub max_clients_per_address_and_torrent: usize,
+    /// Most addresses one BitTorrent client is told at once.
+    pub max_answer: usize,
+    /// Most unanswered offers of one browser. Further ones are not relayed, which also limits how fast a browser can offer.
     pub max_waiting_offers: usize,
     /// How much friends and viewers may use of the relay between pods.
     pub relay: RelayLimits,
@@ -50,11 +69,19 @@ impl Default for TrackerConfig {
             open: false,
             interval: Duration::from_secs(120),
             peer_lifetime: Duration::from_secs(300),
+            client_interval: Duration::from_secs(600),
+            client_min_interval: Duration::from_secs(60),
+            client_lifetime: Duration::from_secs(1500),
             offer_lifetime: Duration::from_secs(60),
             max_sockets: 10_000,
             max_sockets_per_address: 100,
             max_torrents_per_socket: 100,
+            max_torrents: 50_000,
             max_peers_per_torrent: 5_000,
+            max_peers: 200_000,
+            max_clients_per_address: 4_096,
+            max_clients_per_address_and_torrent: 16,
+            max_answer: 100,
             max_waiting_offers: 64,
             relay: RelayLimits::default(),
         }
@@ -71,17 +98,19 @@ pub enum Effect {
         /// What.
         message: ServerMessage,
     },
-    /// Close a socket; the state has forgotten it already.
-    Close {
-        /// Which.
-        socket: SocketId,
-    },
+    /// Hand an offer to this pod's own seeder.
+    Hand(TakeOffer),
     /// Ask a friend to relay something; see [`Tracker::relay_failed`].
     Ask {
         /// Whom.
         friend: PodId,
         /// What.
         request: Request,
+    },
+    /// Close a socket; the state has forgotten it already.
+    Close {
+        /// Which.
+        socket: SocketId,
     },
 }
 
@@ -105,10 +134,13 @@ pub struct Tracker {
     config: TrackerConfig,
     sockets: HashMap<SocketId, Socket>,
     sockets_by_address: HashMap<IpAddr, usize>,
+    clients_by_address: HashMap<IpAddr, usize>,
     swarms: HashMap<InfoHash, Swarm>,
     admitted: HashSet<InfoHash>,
+    pod: Pod,
     next_socket: u64,
-    peers: usize,
+    browsers: usize,
+    clients: usize,
     totals: Totals,
     relay: Relay,
 }
@@ -122,11 +154,27 @@ impl Tracker {
             config,
             sockets: HashMap::new(),
             sockets_by_address: HashMap::new(),
+            clients_by_address: HashMap::new(),
             swarms: HashMap::new(),
             admitted: HashSet::new(),
-            next_socket: 0,
-            peers: 0,
+            pod: Pod::default(),
+            next_socket: SocketId::POD.0 + 1,
+            browsers: 0,
+            clients: 0,
             totals: Totals::default(),
+        }
+    }
+
+    /// A tracker nobody is connected to, in the place of this one: what was counted and this pod's own part remain, and numbers of
+    /// sockets are not used again. What it admits has to be said anew.
+    #[must_use]
+    pub fn renewed(&mut self) -> Self {
+        Self {
+            pod: std::mem::take(&mut self.pod),
+            next_socket: self.next_socket,
+            totals: self.totals,
+            relay: self.relay.renewed(),
+            ..Self::new(self.config.clone())
         }
     }
 
@@ -177,7 +225,7 @@ impl Tracker {
             }
         }
         for (info_hash, peer) in socket.peers {
-            self.remove_peer(info_hash, peer);
+            self.remove_browser(info_hash, peer);
         }
     }
 
@@ -202,63 +250,22 @@ impl Tracker {
             let Some(swarm) = self.swarms.remove(&info_hash) else {
                 continue;
             };
-            self.peers -= swarm.len();
-            for peer in swarm.peers() {
-                if let Some(socket) = self.sockets.get_mut(&peer.socket) {
+            self.browsers -= swarm.browsers.len();
+            for browser in swarm.browsers.peers() {
+                if let Some(socket) = self.sockets.get_mut(&browser.socket) {
                     socket.peers.remove(&info_hash);
                 }
             }
+            for address in swarm.client_addresses() {
+                self.uncount_client(address.ip());
+            }
         }
-    }
-
-    /// Handles what a socket said. What an unknown socket says is ignored: it was closed meanwhile.
-    pub fn receive(
-        &mut self,
-        from: SocketId,
-        message: Result<ClientMessage, ParseError>,
-        now: Instant,
-        rng: &mut impl Rng,
-    ) -> Vec<Effect> {
-        let Some(socket) = self.sockets.get_mut(&from) else {
-            return Vec::new();
-        };
-        socket.heard = now;
-        let (action, info_hash, outcome) = match message {
-            Ok(ClientMessage::Announce(announce)) => (
-                Action::Announce,
-                announce.info_hash,
-                self.announce(from, announce, now, rng),
-            ),
-            Ok(ClientMessage::Answer(answer)) => {
-                (Action::Announce, answer.info_hash, self.answer(from, answer, now))
-            }
-            Ok(ClientMessage::Scrape(scrape)) => return vec![self.scrape(from, scrape)],
-            Err(error) => {
-                self.count(Refusal::Unreadable);
-                return vec![Effect::Send {
-                    socket: from,
-                    message: error.into(),
-                }];
-            }
-        };
-        outcome.unwrap_or_else(|refusal| {
-            self.count(refusal);
-            let reason = refusal.text().to_owned();
-            vec![Effect::Send {
-                socket: from,
-                message: ServerMessage::Failure {
-                    action,
-                    info_hash: Some(info_hash),
-                    reason,
-                },
-            }]
-        })
     }
 
     /// Forgets peers, offers and sockets whose time is over. To be called every some seconds.
     pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
         self.relay.tick(now);
-        let lifetime = self.config.peer_lifetime;
+        let (lifetime, client_lifetime) = (self.config.peer_lifetime, self.config.client_lifetime);
         let is_over = |since: Instant| now.saturating_duration_since(since) >= lifetime;
         let mut silent: Vec<SocketId> = self
             .sockets
@@ -271,20 +278,25 @@ impl Tracker {
             self.disconnect(*socket);
         }
 
-        let mut gone = Vec::new();
+        let (mut browsers, mut clients) = (Vec::new(), Vec::new());
         for (info_hash, swarm) in &mut self.swarms {
-            for peer in swarm.peers_mut() {
-                peer.expire_offers(now);
-                if is_over(peer.announced) {
-                    gone.push((*info_hash, peer.id, peer.socket));
+            for browser in swarm.browsers.peers_mut() {
+                browser.expire_offers(now);
+                if is_over(browser.announced) {
+                    browsers.push((*info_hash, browser.id, browser.socket));
                 }
             }
+            let gone = swarm.clients_since(|since| now.saturating_duration_since(since) >= client_lifetime);
+            clients.extend(gone.into_iter().map(|address| (*info_hash, address)));
         }
-        for (info_hash, peer, socket) in gone {
+        for (info_hash, peer, socket) in browsers {
             if let Some(socket) = self.sockets.get_mut(&socket) {
                 socket.peers.remove(&info_hash);
             }
-            self.remove_peer(info_hash, peer);
+            self.remove_browser(info_hash, peer);
+        }
+        for (info_hash, address) in clients {
+            self.remove_client(info_hash, address);
         }
         silent
             .into_iter()
@@ -292,10 +304,19 @@ impl Tracker {
             .collect()
     }
 
-    /// The size of one swarm.
+    /// The size of one swarm, this pod's own seeder included.
+    #[must_use]
+    pub fn counts(&self, info_hash: &InfoHash) -> SwarmCounts {
+        let mut counts = self.swarms.get(info_hash).map(Swarm::counts).unwrap_or_default();
+        let here = self.seeds(info_hash);
+        counts.complete = counts.complete.saturating_add(u32::from(here));
+        counts
+    }
+
+    /// The same without the number of downloads.
     #[must_use]
     pub fn size(&self, info_hash: &InfoHash) -> SwarmSize {
-        let counts = self.swarms.get(info_hash).map(Swarm::counts).unwrap_or_default();
+        let counts = self.counts(info_hash);
         SwarmSize {
             seeders: counts.complete,
             leechers: counts.incomplete,
@@ -307,250 +328,55 @@ impl Tracker {
     pub fn stats(&self) -> Stats {
         Stats {
             sockets: self.sockets.len(),
-            peers: self.peers,
+            peers: self.browsers,
+            clients: self.clients,
             swarms: self.swarms.len(),
             totals: self.totals,
             relay: self.relay.stats(),
         }
     }
 
-    fn announce(
-        &mut self,
-        from: SocketId,
-        announce: Announce,
-        now: Instant,
-        rng: &mut impl Rng,
-    ) -> Result<Vec<Effect>, Refusal> {
-        let Announce {
-            info_hash,
-            peer_id,
-            event,
-            left,
-            offers,
-        } = announce;
-        if !self.config.open && !self.admitted.contains(&info_hash) {
-            return Err(Refusal::NotAdmitted);
-        }
-        if event == Event::Stopped {
-            self.leave(from, info_hash, peer_id);
-            self.totals.announces += 1;
-            return Ok(vec![self.reply(from, info_hash)]);
-        }
-        self.join(from, info_hash, peer_id, now)?;
-        self.totals.announces += 1;
-        let swarm = self.swarms.get_mut(&info_hash).expect("`join` made the swarm");
-        if event == Event::Completed {
-            swarm.complete(peer_id);
-        } else {
-            swarm.set_seeder(peer_id, left == Some(0));
-        }
-        let mut effects = vec![self.reply(from, info_hash)];
-        self.relay_offers(info_hash, peer_id, offers, now, rng, &mut effects);
-        Ok(effects)
+    /// Counts something that was refused before it came here.
+    pub fn count(&mut self, refusal: Refusal) {
+        self.totals.refused[refusal as usize] += 1;
     }
 
-    /// Makes sure that socket `from` takes part in the torrent as `peer_id`, as of `now`.
-    fn join(
-        &mut self,
-        from: SocketId,
-        info_hash: InfoHash,
-        peer_id: PeerId,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let socket = self.sockets.get(&from).expect("`receive` looked");
-        let former = socket.peers.get(&info_hash).copied();
-        let swarm = self.swarms.get_mut(&info_hash);
-        if former == Some(peer_id) {
-            let peer = swarm.and_then(|swarm| swarm.get_mut(peer_id));
-            peer.expect("what a socket takes part as is in the swarm")
-                .announced = now;
-            return Ok(());
-        }
+    /// Counts an offer that this pod's seeder was too busy to take.
+    pub fn count_lost_offer(&mut self) {
+        self.totals.offers_lost += 1;
+    }
 
-        // A client whose line broke comes back with its id before we notice that the former socket is dead.
-        // It is let in from the same address; from another it might be somebody who read the id in an offer.
-        let holder = swarm
-            .as_deref()
-            .and_then(|swarm| swarm.get(peer_id))
-            .map(|peer| peer.socket);
-        let holder_address = holder
-            .and_then(|holder| self.sockets.get(&holder))
-            .map(|holder| holder.address);
-        if holder_address.is_some_and(|address| address != socket.address) {
-            return Err(Refusal::PeerIdTaken);
-        }
-        if former.is_none() && socket.peers.len() >= self.config.max_torrents_per_socket {
-            return Err(Refusal::TooManyTorrents);
-        }
-        let makes_room = usize::from(former.is_some()) + usize::from(holder.is_some());
-        let others = swarm.map_or(0, |swarm| swarm.len()) - makes_room;
-        if others >= self.config.max_peers_per_torrent {
+    /// Counts something that was not sent to a friend, because too much was on its way.
+    pub fn count_left_out(&mut self) {
+        self.totals.relays_left_out += 1;
+    }
+
+    fn serves(&self, info_hash: &InfoHash) -> bool {
+        self.config.open || self.admitted.contains(info_hash)
+    }
+
+    /// Whether a torrent may have one peer more, `makes_room` being how many would go for it.
+    fn has_room(&self, info_hash: &InfoHash, makes_room: usize) -> Result<(), Refusal> {
+        let swarm = self.swarms.get(info_hash);
+        if swarm.map_or(0, Swarm::len) - makes_room >= self.config.max_peers_per_torrent {
             return Err(Refusal::SwarmFull);
         }
-
-        if let Some(holder) = holder {
-            self.leave(holder, info_hash, peer_id);
+        let is_new = swarm.is_none() && !self.admitted.contains(info_hash);
+        let torrents_full = is_new && self.swarms.len() >= self.config.max_torrents;
+        if torrents_full || self.browsers + self.clients - makes_room >= self.config.max_peers {
+            return Err(Refusal::TrackerFull);
         }
-        if let Some(former) = former {
-            self.leave(from, info_hash, former);
-        }
-        let socket = self.sockets.get_mut(&from).expect("`receive` looked");
-        socket.peers.insert(info_hash, peer_id);
-        let peer = Peer {
-            id: peer_id,
-            socket: from,
-            announced: now,
-            offered: VecDeque::new(),
-        };
-        self.swarms.entry(info_hash).or_default().insert(peer);
-        self.peers += 1;
         Ok(())
     }
 
-    /// Ends the part `from` takes in the torrent, if it is that of `peer_id`.
-    fn leave(&mut self, from: SocketId, info_hash: InfoHash, peer_id: PeerId) {
-        let Some(socket) = self.sockets.get_mut(&from) else {
-            return;
-        };
-        if socket.peers.get(&info_hash) == Some(&peer_id) {
-            socket.peers.remove(&info_hash);
-            self.remove_peer(info_hash, peer_id);
+    /// Lets go of a swarm that nobody would miss. How often an admitted torrent was completed is worth keeping; strangers must not fill
+    /// the memory.
+    fn forget_if_blank(&mut self, info_hash: &InfoHash) {
+        let goes =
+            |swarm: &Swarm| swarm.is_blank() || (swarm.len() == 0 && !self.admitted.contains(info_hash));
+        if self.swarms.get(info_hash).is_some_and(goes) {
+            self.swarms.remove(info_hash);
         }
-    }
-
-    fn remove_peer(&mut self, info_hash: InfoHash, peer_id: PeerId) {
-        let Some(swarm) = self.swarms.get_mut(&info_hash) else {
-            return;
-        };
-        self.peers -= usize::from(swarm.remove(peer_id).is_some());
-        // How often an admitted torrent was completed is worth keeping; strangers must not fill the memory.
-        if swarm.is_blank() || (swarm.len() == 0 && !self.admitted.contains(&info_hash)) {
-            self.swarms.remove(&info_hash);
-        }
-    }
-
-    fn reply(&self, socket: SocketId, info_hash: InfoHash) -> Effect {
-        let counts = self.swarms.get(&info_hash).map(Swarm::counts).unwrap_or_default();
-        let message = ServerMessage::AnnounceReply {
-            info_hash,
-            interval: self.interval_secs(),
-            complete: counts.complete,
-            incomplete: counts.incomplete,
-        };
-        Effect::Send { socket, message }
-    }
-
-    fn relay_offers(
-        &mut self,
-        info_hash: InfoHash,
-        peer_id: PeerId,
-        mut offers: Vec<Offer>,
-        now: Instant,
-        rng: &mut impl Rng,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(swarm) = self.swarms.get_mut(&info_hash).filter(|_| !offers.is_empty()) else {
-            return;
-        };
-        let Some(peer) = swarm.get_mut(peer_id) else {
-            return;
-        };
-        peer.expire_offers(now);
-        let room = self.config.max_waiting_offers.saturating_sub(peer.offered.len());
-        self.totals.offers_held_back += offers.len().saturating_sub(room) as u64;
-        offers.truncate(room);
-
-        let seeder = swarm.is_seeder(peer_id);
-        // One of several goes abroad if there is somebody, so that the viewers of two pods do not remain two swarms.
-        let abroad = usize::from(offers.len() >= OFFERS_TO_SHARE && self.relay.knows(&info_hash, seeder));
-        let drawn = swarm.draw(peer_id, offers.len() - abroad, rng);
-        let peer = swarm.get_mut(peer_id).expect("it was there before the draw");
-        let maker = Maker {
-            info_hash,
-            peer_id,
-            socket: peer.socket,
-            seeder,
-        };
-        let expires = now + self.config.offer_lifetime;
-        let rest = offers.split_off(drawn.len());
-        for (Offer { offer, offer_id }, (_, socket)) in offers.into_iter().zip(drawn) {
-            peer.offered.push_back(Offered {
-                id: offer_id,
-                to: socket,
-                expires,
-            });
-            let message = ServerMessage::Offer {
-                info_hash,
-                peer_id,
-                offer_id,
-                offer,
-            };
-            effects.push(Effect::Send { socket, message });
-            self.totals.offers_relayed += 1;
-        }
-        if !rest.is_empty() {
-            let asks = self.relay.offer(&maker, rest, now, rng);
-            effects.extend(asks.into_iter().map(Effect::from));
-        }
-    }
-
-    fn answer(&mut self, from: SocketId, answer: Answer, now: Instant) -> Result<Vec<Effect>, Refusal> {
-        let speaks_as = self
-            .sockets
-            .get(&from)
-            .and_then(|socket| socket.peers.get(&answer.info_hash));
-        if speaks_as != Some(&answer.peer_id) {
-            return Err(Refusal::NotTakingPart);
-        }
-        let maker = self
-            .swarms
-            .get_mut(&answer.info_hash)
-            .and_then(|swarm| swarm.get_mut(answer.to_peer_id))
-            .and_then(|maker| maker.take_offer(answer.offer_id, from, now).map(|_| maker.socket));
-        let Some(socket) = maker else {
-            let ask = self.relay.answer(from, &answer, now);
-            return ask.map(|ask| vec![ask.into()]).ok_or(Refusal::NoSuchOffer);
-        };
-        let Answer {
-            info_hash,
-            peer_id,
-            offer_id,
-            answer,
-            ..
-        } = answer;
-        self.totals.answers_relayed += 1;
-        let message = ServerMessage::Answer {
-            info_hash,
-            peer_id,
-            offer_id,
-            answer,
-        };
-        Ok(vec![Effect::Send { socket, message }])
-    }
-
-    fn scrape(&mut self, socket: SocketId, scrape: Scrape) -> Effect {
-        self.totals.scrapes += 1;
-        let mut info_hashes = scrape.info_hashes;
-        info_hashes.sort_unstable();
-        info_hashes.dedup();
-        let counts = |info_hash| self.swarms.get(&info_hash).map(Swarm::counts).unwrap_or_default();
-        let files = info_hashes
-            .into_iter()
-            .map(|info_hash| (info_hash, counts(info_hash)))
-            .collect();
-        let message = ServerMessage::ScrapeReply {
-            files,
-            min_request_interval: self.interval_secs(),
-        };
-        Effect::Send { socket, message }
-    }
-
-    fn interval_secs(&self) -> u32 {
-        u32::try_from(self.config.interval.as_secs()).unwrap_or(u32::MAX)
-    }
-
-    fn count(&mut self, refusal: Refusal) {
-        self.totals.refused[refusal as usize] += 1;
     }
 
     /// Panics unless sockets, swarms and counts agree and all limits are kept.
@@ -564,7 +390,10 @@ impl Tracker {
             assert!(id.0 < self.next_socket);
             assert!(socket.peers.len() <= self.config.max_torrents_per_socket);
             for (info_hash, peer) in &socket.peers {
-                let peer = self.swarms.get(info_hash).and_then(|swarm| swarm.get(*peer));
+                let peer = self
+                    .swarms
+                    .get(info_hash)
+                    .and_then(|swarm| swarm.browsers.get(*peer));
                 assert_eq!(
                     peer.map(|peer| peer.socket),
                     Some(*id),
@@ -586,7 +415,7 @@ impl Tracker {
                 "only admitted torrents have swarms"
             );
             assert!(!swarm.is_blank(), "a swarm nobody remembers anything of is gone");
-            for peer in swarm.peers() {
+            for peer in swarm.browsers.peers() {
                 assert_eq!(self.sockets[&peer.socket].peers.get(info_hash), Some(&peer.id));
                 assert!(peer.offered.len() <= self.config.max_waiting_offers);
                 assert!(
@@ -595,9 +424,17 @@ impl Tracker {
                 );
             }
         }
-        assert_eq!(self.peers, self.swarms.values().map(Swarm::len).sum::<usize>());
+        let strangers = self
+            .swarms
+            .keys()
+            .filter(|info_hash| !self.admitted.contains(*info_hash));
+        assert!(strangers.count() <= self.config.max_torrents);
+        assert!(self.browsers + self.clients <= self.config.max_peers);
+        self.check_clients();
+        let browsers = self.swarms.values().map(|swarm| swarm.browsers.len());
+        assert_eq!(self.browsers, browsers.sum::<usize>());
         assert_eq!(
-            self.peers,
+            self.browsers,
             self.sockets
                 .values()
                 .map(|socket| socket.peers.len())
@@ -614,6 +451,5 @@ fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-mod across;
 #[cfg(test)]
 mod tests;

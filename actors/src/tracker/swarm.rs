@@ -1,19 +1,18 @@
-//! The peers of one torrent, arranged so that random ones are drawn in constant time.
-//!
-//! All peers stand in one vector, leechers before seeders: a leecher's offers are for anyone in it, a seeder's for
-//! anyone in its first part. `places` finds a peer by its id.
+//! Everybody in one torrent: browsers, which meet by offers and answers, and BitTorrent clients, which are told addresses.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Instant;
 
 use rand::Rng;
 use seedpod_protocol::tracker::{OfferId, PeerId, SwarmCounts};
 
 use super::messages::SocketId;
+use super::stand::{Stand, Standing};
 
-/// One peer of a torrent.
+/// A peer on a WebSocket.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct Browser {
     pub(super) id: PeerId,
     pub(super) socket: SocketId,
     pub(super) announced: Instant,
@@ -30,11 +29,23 @@ pub(super) struct Offered {
     pub(super) expires: Instant,
 }
 
-impl Peer {
+impl Standing for Browser {
+    type Key = PeerId;
+
+    fn key(&self) -> PeerId {
+        self.id
+    }
+}
+
+impl Browser {
     /// Forgets offers nobody can answer any more.
     pub(super) fn expire_offers(&mut self, now: Instant) {
         while self.offered.front().is_some_and(|offer| offer.expires <= now) {
             self.offered.pop_front();
+        }
+        if self.offered.is_empty() {
+            // Thousands of browsers that wait for nothing should not keep room for what they once waited for.
+            self.offered = VecDeque::new();
         }
     }
 
@@ -49,237 +60,238 @@ impl Peer {
     }
 }
 
+/// A peer that listens on a TCP port, known by its address: others cannot speak for it, whatever peer id they claim.
+#[derive(Debug)]
+pub(super) struct Client<A> {
+    pub(super) address: A,
+    pub(super) id: PeerId,
+    pub(super) announced: Instant,
+}
+
+impl Standing for Client<SocketAddrV4> {
+    type Key = SocketAddrV4;
+
+    fn key(&self) -> SocketAddrV4 {
+        self.address
+    }
+}
+
+impl Standing for Client<SocketAddrV6> {
+    type Key = SocketAddrV6;
+
+    fn key(&self) -> SocketAddrV6 {
+        self.address
+    }
+}
+
+/// A client as another one is told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// What it calls itself.
+    pub id: PeerId,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Which addresses somebody can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+    /// Both.
+    Any,
+}
+
+impl Family {
+    pub(super) fn takes(self, address: IpAddr) -> bool {
+        match self {
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+            Self::Any => true,
+        }
+    }
+}
+
+/// The peers of one torrent.
 #[derive(Debug, Default)]
 pub(super) struct Swarm {
-    peers: Vec<Peer>,
-    /// How many of `peers` are leechers.
-    leechers: usize,
-    places: HashMap<PeerId, usize>,
+    pub(super) browsers: Stand<Browser>,
+    v4: Stand<Client<SocketAddrV4>>,
+    v6: Stand<Client<SocketAddrV6>>,
     downloaded: u32,
 }
 
 impl Swarm {
     pub(super) fn len(&self) -> usize {
-        self.peers.len()
+        self.browsers.len() + self.clients()
+    }
+
+    /// How many BitTorrent clients there are.
+    pub(super) fn clients(&self) -> usize {
+        self.v4.len() + self.v6.len()
     }
 
     /// Whether nothing would be lost with this swarm.
     pub(super) fn is_blank(&self) -> bool {
-        self.peers.is_empty() && self.downloaded == 0
+        self.len() == 0 && self.downloaded == 0
     }
 
     pub(super) fn counts(&self) -> SwarmCounts {
         let count = |peers: usize| u32::try_from(peers).unwrap_or(u32::MAX);
         SwarmCounts {
-            complete: count(self.peers.len() - self.leechers),
-            incomplete: count(self.leechers),
+            complete: count(self.browsers.seeders() + self.v4.seeders() + self.v6.seeders()),
+            incomplete: count(self.browsers.leechers() + self.v4.leechers() + self.v6.leechers()),
             downloaded: self.downloaded,
         }
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.iter()
-    }
-
-    pub(super) fn peers_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
-        self.peers.iter_mut()
-    }
-
-    pub(super) fn get(&self, id: PeerId) -> Option<&Peer> {
-        self.places.get(&id).map(|&place| &self.peers[place])
-    }
-
-    pub(super) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
-        self.places.get(&id).map(|&place| &mut self.peers[place])
-    }
-
-    pub(super) fn is_seeder(&self, id: PeerId) -> bool {
-        self.places.get(&id).is_some_and(|&place| place >= self.leechers)
-    }
-
-    /// Adds a peer whose id is not there yet, as a leecher.
-    pub(super) fn insert(&mut self, peer: Peer) {
-        let last = self.peers.len();
-        let former = self.places.insert(peer.id, last);
-        debug_assert!(former.is_none(), "the caller looked before");
-        self.peers.push(peer);
-        self.swap(last, self.leechers);
-        self.leechers += 1;
-    }
-
-    pub(super) fn remove(&mut self, id: PeerId) -> Option<Peer> {
-        self.set_seeder(id, true);
-        let place = self.places.remove(&id)?;
-        let peer = self.peers.swap_remove(place);
-        if let Some(moved) = self.peers.get(place) {
-            self.places.insert(moved.id, place);
-        }
-        Some(peer)
-    }
-
-    pub(super) fn set_seeder(&mut self, id: PeerId, seeder: bool) {
-        let Some(&place) = self.places.get(&id) else {
-            return;
-        };
-        if seeder && place < self.leechers {
-            self.leechers -= 1;
-            self.swap(place, self.leechers);
-        } else if !seeder && place >= self.leechers {
-            self.swap(place, self.leechers);
-            self.leechers += 1;
-        }
-    }
-
-    /// Marks a leecher as one that has finished, and counts it.
+    /// Marks a browser as one that has finished, and counts it if it had not.
     pub(super) fn complete(&mut self, id: PeerId) {
-        if self.places.contains_key(&id) && !self.is_seeder(id) {
-            self.downloaded = self.downloaded.saturating_add(1);
-            self.set_seeder(id, true);
+        let finished = self.browsers.set_seeder(id, true);
+        self.downloaded = self.downloaded.saturating_add(u32::from(finished));
+    }
+
+    /// Notes that a client is there, as of `now`. Whether it is new.
+    pub(super) fn note_client(&mut self, address: SocketAddr, id: PeerId, now: Instant) -> bool {
+        fn note<A>(stand: &mut Stand<Client<A>>, address: A, id: PeerId, announced: Instant) -> bool
+        where
+            Client<A>: Standing<Key = A>,
+            A: Copy,
+        {
+            match stand.get_mut(address) {
+                Some(client) => {
+                    (client.id, client.announced) = (id, announced);
+                    false
+                }
+                None => {
+                    stand.insert(Client {
+                        address,
+                        id,
+                        announced,
+                    });
+                    true
+                }
+            }
+        }
+        match address {
+            SocketAddr::V4(address) => note(&mut self.v4, address, id, now),
+            SocketAddr::V6(address) => note(&mut self.v6, address, id, now),
         }
     }
 
-    /// Draws at most `most` peers for the offers of `id`: others only, for a seeder leechers only, all equally likely.
-    pub(super) fn draw(&self, id: PeerId, most: usize, rng: &mut impl Rng) -> Vec<(PeerId, SocketId)> {
-        self.draw_for(id, self.is_seeder(id), most, rng)
+    pub(super) fn has_client(&self, address: SocketAddr) -> bool {
+        match address {
+            SocketAddr::V4(address) => self.v4.get(address).is_some(),
+            SocketAddr::V6(address) => self.v6.get(address).is_some(),
+        }
     }
 
-    /// The same for somebody who need not be in the swarm.
-    pub(super) fn draw_for(
+    /// How many clients of this torrent an address has; looks at all of them.
+    pub(super) fn clients_of(&self, counts: impl Fn(IpAddr) -> bool) -> usize {
+        self.client_addresses()
+            .filter(|address| counts(address.ip()))
+            .count()
+    }
+
+    pub(super) fn client_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let v4 = self.v4.peers().map(|client| SocketAddr::V4(client.address));
+        v4.chain(self.v6.peers().map(|client| SocketAddr::V6(client.address)))
+    }
+
+    /// Clients that announced at some such time, to be removed.
+    pub(super) fn clients_since(&self, is_over: impl Fn(Instant) -> bool) -> Vec<SocketAddr> {
+        let v4 = self
+            .v4
+            .peers()
+            .map(|client| (client.announced, SocketAddr::V4(client.address)));
+        let v6 = self
+            .v6
+            .peers()
+            .map(|client| (client.announced, SocketAddr::V6(client.address)));
+        v4.chain(v6)
+            .filter(|(announced, _)| is_over(*announced))
+            .map(|(_, address)| address)
+            .collect()
+    }
+
+    /// Marks a client as one that has everything or not; `finished` says that it has just come to have it, which is counted.
+    pub(super) fn set_client(&mut self, address: SocketAddr, seeder: bool, finished: bool) {
+        let changed = match address {
+            SocketAddr::V4(address) => self.v4.set_seeder(address, seeder),
+            SocketAddr::V6(address) => self.v6.set_seeder(address, seeder),
+        };
+        self.downloaded = self
+            .downloaded
+            .saturating_add(u32::from(changed && seeder && finished));
+    }
+
+    /// Removes a client; whether it was there.
+    pub(super) fn remove_client(&mut self, address: SocketAddr) -> bool {
+        match address {
+            SocketAddr::V4(address) => self.v4.remove(address).is_some(),
+            SocketAddr::V6(address) => self.v6.remove(address).is_some(),
+        }
+    }
+
+    /// Draws clients for one at `asker`, at most `most` together with those in `found` already: others only, for one that has
+    /// everything leechers only.
+    pub(super) fn draw_clients(
         &self,
-        id: PeerId,
-        seeder: bool,
+        asker: SocketAddr,
+        has_all: bool,
+        family: Family,
         most: usize,
+        found: &mut Vec<Found>,
         rng: &mut impl Rng,
-    ) -> Vec<(PeerId, SocketId)> {
-        let range = if seeder { self.leechers } else { self.peers.len() };
-        // One more than needed, for the asker itself may be among them.
-        let drawn = rand::seq::index::sample(rng, range, range.min(most.saturating_add(1)));
-        let others = drawn
-            .into_iter()
-            .map(|place| &self.peers[place])
-            .filter(|peer| peer.id != id);
-        others.take(most).map(|peer| (peer.id, peer.socket)).collect()
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        if a != b {
-            self.peers.swap(a, b);
-            self.places.insert(self.peers[a].id, a);
-            self.places.insert(self.peers[b].id, b);
+    ) {
+        // A key that is nobody's, where the asker is of the other family: there is no port 0 in a swarm.
+        let v4 = match asker {
+            SocketAddr::V4(asker) => asker,
+            SocketAddr::V6(_) => SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0),
+        };
+        let v6 = match asker {
+            SocketAddr::V6(asker) => asker,
+            SocketAddr::V4(_) => SocketAddrV6::new(std::net::Ipv6Addr::UNSPECIFIED, 0, 0, 0),
+        };
+        let draw_v4 = |found: &mut Vec<Found>, rng: &mut _| {
+            let room = most.saturating_sub(found.len());
+            found.extend(self.v4.stride(v4, has_all, room, rng).map(|client| Found {
+                id: client.id,
+                address: SocketAddr::V4(client.address),
+            }));
+        };
+        let draw_v6 = |found: &mut Vec<Found>, rng: &mut _| {
+            let room = most.saturating_sub(found.len());
+            found.extend(self.v6.stride(v6, has_all, room, rng).map(|client| Found {
+                id: client.id,
+                address: SocketAddr::V6(client.address),
+            }));
+        };
+        match family {
+            Family::V4 => draw_v4(found, rng),
+            Family::V6 => draw_v6(found, rng),
+            // First those it surely can reach.
+            Family::Any if asker.is_ipv4() => {
+                draw_v4(found, rng);
+                draw_v6(found, rng);
+            }
+            Family::Any => {
+                draw_v6(found, rng);
+                draw_v4(found, rng);
+            }
         }
     }
 
     /// Panics unless the parts agree with each other.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        assert!(self.leechers <= self.peers.len());
-        assert_eq!(self.places.len(), self.peers.len());
-        for (place, peer) in self.peers.iter().enumerate() {
-            assert_eq!(self.places.get(&peer.id), Some(&place));
-            assert!(peer.offered.iter().is_sorted_by_key(|offer| offer.expires));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-
-    use super::*;
-
-    fn id(number: u8) -> PeerId {
-        PeerId::from_bytes([number; 20])
-    }
-
-    fn swarm_of(leechers: u8, seeders: u8) -> Swarm {
-        let mut swarm = Swarm::default();
-        for number in 0..leechers + seeders {
-            let announced = Instant::now();
-            swarm.insert(Peer {
-                id: id(number),
-                socket: SocketId(number.into()),
-                announced,
-                offered: VecDeque::new(),
-            });
-            swarm.set_seeder(id(number), number >= leechers);
-        }
-        swarm.check();
-        swarm
-    }
-
-    #[test]
-    fn draws_are_distinct_others_and_for_seeders_leechers() {
-        let mut rng = StdRng::seed_from_u64(7);
-        let swarm = swarm_of(6, 5);
-        for (asker, most, expected) in [
-            (0, 5, 5),
-            (0, 99, 10),
-            (7, 5, 5),
-            (7, 99, 6),
-            (0, 0, 0),
-            (200, 99, 11),
-        ] {
-            let drawn: BTreeSet<_> = swarm.draw(id(asker), most, &mut rng).into_iter().collect();
-            assert_eq!(drawn.len(), expected, "peer {asker} asks for {most}");
-            assert!(drawn.iter().all(|(peer, _)| *peer != id(asker)));
-            assert!(asker != 7 || drawn.iter().all(|(peer, _)| !swarm.is_seeder(*peer)));
-        }
-        assert!(swarm_of(0, 9).draw(id(3), 5, &mut rng).is_empty());
-    }
-
-    #[test]
-    fn every_other_peer_is_drawn_equally_often() {
-        let mut rng = StdRng::seed_from_u64(8);
-        let swarm = swarm_of(5, 0);
-        let mut count = [0_u32; 5];
-        for _ in 0..4000 {
-            for (_, socket) in swarm.draw(id(0), 2, &mut rng) {
-                count[usize::try_from(socket.0).unwrap()] += 1;
-            }
-        }
-        assert_eq!(count[0], 0);
-        assert!(
-            count[1..].iter().all(|count| (1850..2150).contains(count)),
-            "{count:?}"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn parts_agree_whatever_happens(steps in proptest::collection::vec((0_u8..4, 0_u8..12), 0..200)) {
-            let mut swarm = Swarm::default();
-            let mut model = std::collections::BTreeMap::new();
-            let mut downloaded = 0;
-            for (what, number) in steps {
-                let known = model.contains_key(&number);
-                match what {
-                    0 if !known => {
-                        swarm.insert(Peer { id: id(number), socket: SocketId(0), announced: Instant::now(), offered: VecDeque::new() });
-                        model.insert(number, false);
-                    }
-                    1 => prop_assert_eq!(swarm.remove(id(number)).is_some(), model.remove(&number).is_some()),
-                    2 => {
-                        swarm.complete(id(number));
-                        downloaded += u32::from(model.get(&number) == Some(&false));
-                        model.entry(number).and_modify(|seeder| *seeder = true);
-                    }
-                    _ => {
-                        swarm.set_seeder(id(number), false);
-                        model.entry(number).and_modify(|seeder| *seeder = false);
-                    }
-                }
-                swarm.check();
-                let complete = u32::try_from(model.values().filter(|seeder| **seeder).count()).unwrap();
-                let incomplete = u32::try_from(model.len()).unwrap() - complete;
-                prop_assert_eq!(swarm.counts(), SwarmCounts { complete, incomplete, downloaded });
-                prop_assert!(model.iter().all(|(number, seeder)| swarm.is_seeder(id(*number)) == *seeder));
-            }
+        self.browsers.check();
+        self.v4.check();
+        self.v6.check();
+        for browser in self.browsers.peers() {
+            assert!(browser.offered.iter().is_sorted_by_key(|offer| offer.expires));
         }
     }
 }

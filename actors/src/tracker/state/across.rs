@@ -47,7 +47,14 @@ impl Tracker {
             .swarms
             .get(&offer.info_hash)
             .filter(|_| self.admitted.contains(&offer.info_hash));
-        let drawn = swarm.map(|swarm| swarm.draw_for(offer.peer_id, offer.seeder, CANDIDATES, rng));
+        let drawn = swarm.map(|swarm| {
+            let browsers = swarm
+                .browsers
+                .sample(offer.peer_id, offer.seeder, CANDIDATES, rng);
+            browsers
+                .map(|browser| (browser.id, browser.socket))
+                .collect::<Vec<_>>()
+        });
         let socket = self
             .relay
             .offered(friend, offer, &drawn.unwrap_or_default(), now)?;
@@ -95,8 +102,10 @@ impl Tracker {
                 .iter()
                 .filter(|(info_hash, _)| admitted.contains(*info_hash));
             let sizes = served.filter_map(|(info_hash, swarm)| {
-                let counts = swarm.counts();
-                HintedSwarm::of(*info_hash, counts.incomplete, counts.complete)
+                // Browsers alone take offers.
+                let count = |browsers| u32::try_from(browsers).unwrap_or(u32::MAX);
+                let (leechers, seeders) = (swarm.browsers.leechers(), swarm.browsers.seeders());
+                HintedSwarm::of(*info_hash, count(leechers), count(seeders))
             });
             sizes.collect()
         };

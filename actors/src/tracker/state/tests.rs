@@ -4,7 +4,9 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use seedpod_protocol::tracker::{OfferId, SwarmCounts};
+use seedpod_protocol::tracker::{
+    Action, Announce, Answer, ClientMessage, Event, Offer, OfferId, Scrape, SwarmCounts,
+};
 use serde_json::value::RawValue;
 
 use super::*;
@@ -173,6 +175,11 @@ enum Told {
         about: Option<InfoHash>,
         reason: String,
     },
+    /// To this pod's own seeder.
+    Handed {
+        from: PeerId,
+        id: u8,
+    },
     Closed(SocketId),
 }
 
@@ -181,6 +188,12 @@ impl From<Effect> for Told {
         let (to, message) = match effect {
             Effect::Close { socket } => return Self::Closed(socket),
             Effect::Ask { friend, .. } => panic!("{friend} is no friend here"),
+            Effect::Hand(offer) => {
+                return Self::Handed {
+                    from: offer.peer_id,
+                    id: offer.offer_id.as_bytes()[0],
+                };
+            }
             Effect::Send { socket, message } => (socket, message),
         };
         match message {
@@ -253,7 +266,9 @@ fn failure(to: SocketId, refusal: Refusal) -> Vec<Told> {
     }]
 }
 
+mod clients;
 mod invariants;
 mod limits;
 mod offers;
 mod peers;
+mod pod;

@@ -39,7 +39,7 @@ fn left_zero_or_completed_makes_a_seeder() {
             incomplete: 2
         }]
     );
-    assert_eq!(world.tracker.stats().totals.announces, 5);
+    assert_eq!(world.tracker.stats().totals.announces, [5, 0, 0]);
 }
 
 #[test]
