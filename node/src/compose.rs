@@ -31,14 +31,15 @@ use seedpod_actors::seeder::{self, SeederActor, SeederMetrics, SeederOptions, Se
 use seedpod_actors::store::{Store, StoreError, StoreMetrics, StoreOptions, Transaction};
 use seedpod_actors::supervise::{Live, SuperviseMetrics, Supervisor, Watched};
 use seedpod_actors::swarm::{Subscribers, Swarm, SwarmMetrics, SwarmOptions};
-use seedpod_actors::tracker::{TrackerActor, TrackerConfig, TrackerMetrics};
+use seedpod_actors::tracker::udp::{self, Rate, UdpMetrics, UdpOptions};
+use seedpod_actors::tracker::{Desk, TrackerActor, TrackerConfig};
 use seedpod_protocol::envelope::{Draft, DraftError, Epoch, Kind, Stamp, State, Verified};
 use seedpod_protocol::ids::{ObjectId, PodId};
 use seedpod_protocol::keys::PodKey;
 use seedpod_protocol::limits;
 use seedpod_protocol::records::{Card, Profile, Record};
 use seedpod_web::{Rooms, SignedCard, Site, SiteOptions, WebMetrics};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub seed: Seed,
     /// The web server's socket, bound.
     pub listener: TcpListener,
+    /// The UDP port's sockets, bound; all have one port. Empty if there is to be none.
+    pub udp: Vec<UdpSocket>,
     /// The public URL, without a slash at its end.
     pub url: String,
     /// Which addresses other pods may lead this one to.
@@ -167,6 +170,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         folder,
         seed,
         listener,
+        udp,
         url,
         reach,
         resolver,
@@ -282,20 +286,31 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     .or_exit(Exit::Config)?
     .start();
 
-    let tracker = {
-        let (catalog, metrics) = (catalog.clone(), TrackerMetrics::register(&mut registry));
-        let config = TrackerConfig {
-            open: settings.tracker.open,
-            ..TrackerConfig::default()
-        };
+    let desk = Desk::new(TrackerConfig {
+        open: settings.tracker.open,
+        ..TrackerConfig::default()
+    });
+    desk.register(&mut registry);
+    {
+        let (catalog, desk) = (catalog.clone(), desk.clone());
         let (swarm, key) = (swarm.clone(), Arc::new(key()));
         supervisor.supervise("tracker", RESTART_DELAY, move |lifeline| {
-            TrackerActor::new(config.clone(), metrics.clone())
+            TrackerActor::new(desk.clone())
                 .with_lifeline(lifeline)
                 .among_friends(swarm.clone(), Arc::clone(&key))
                 .follow(&catalog)
-        })
-    };
+        });
+    }
+    let udp_port = udp
+        .first()
+        .and_then(|socket| Some(socket.local_addr().ok()?.port()));
+    open_udp(
+        udp,
+        &settings,
+        &desk,
+        UdpMetrics::register(&mut registry),
+        &supervisor,
+    );
     let seeder = start_seeder(
         &settings,
         me,
@@ -306,7 +321,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     )
     .await?;
 
-    publish_profile(&settings, &url, me, &catalog, &search).await?;
+    publish_profile(&settings, &url, udp_port, me, &catalog, &search).await?;
 
     let card = CardSigner {
         key: Arc::new(key()),
@@ -388,7 +403,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         reports: reports.into(),
         library: library.into(),
         mirrors: mirrors.into(),
-        tracker,
+        desk,
         seeder,
         uploads,
         media,
@@ -396,7 +411,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     };
     let site = Site::new(
         rooms.clone(),
-        site_options(&settings, &url, me, card),
+        site_options(&settings, &url, udp_port, me, card),
         web_metrics,
         Arc::new(registry),
     );
@@ -494,6 +509,30 @@ async fn start_seeder(
     Ok(seeder)
 }
 
+/// Lets the tracker answer on its UDP port, and browsers learn their address there.
+fn open_udp(
+    sockets: Vec<UdpSocket>,
+    settings: &Settings,
+    desk: &Desk,
+    metrics: UdpMetrics,
+    supervisor: &Supervisor,
+) {
+    let per_second = settings.tracker.udp_rate;
+    let options = UdpOptions {
+        tracker_rate: Rate {
+            per_second,
+            at_once: per_second.saturating_mul(10),
+        },
+        ..UdpOptions::default()
+    };
+    for socket in sockets {
+        let (desk, metrics) = (desk.clone(), metrics.clone());
+        supervisor.spawn("udp", move |stop| {
+            udp::serve(socket, desk, options, metrics, stop)
+        });
+    }
+}
+
 /// Lets somebody hear of every change of the catalog, past ones first.
 async fn follow(catalog: &Addr<CatalogActor>, follower: Recipient<Changed>) -> Result<(), Failure> {
     catalog
@@ -550,6 +589,7 @@ async fn open_accounts(
 async fn publish_profile(
     settings: &Settings,
     url: &str,
+    udp: Option<u16>,
     me: PodId,
     catalog: &Addr<CatalogActor>,
     search: &Addr<SearchActor>,
@@ -559,6 +599,7 @@ async fn publish_profile(
         description: settings.pod.description.clone(),
         email: some_text(&settings.pod.email),
         url: url.to_owned(),
+        udp,
     };
     let held = search.send(GetProfile(me)).await.context("the read model")?;
     if held.is_some_and(|held| *held == profile) {
@@ -579,9 +620,16 @@ async fn publish_profile(
     Ok(())
 }
 
-fn site_options(settings: &Settings, url: &str, me: PodId, card: CardSigner) -> SiteOptions {
+fn site_options(
+    settings: &Settings,
+    url: &str,
+    udp_port: Option<u16>,
+    me: PodId,
+    card: CardSigner,
+) -> SiteOptions {
     SiteOptions {
         public_url: url.to_owned(),
+        udp_port,
         pod_id: me,
         name: settings.pod.name.clone(),
         description: settings.pod.description.clone(),

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod keys;
 mod outside;
 pub mod panics;
+pub mod ports;
 pub mod reach;
 pub mod resolve;
 pub mod serve;

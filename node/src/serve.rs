@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::Fetcher;
 use crate::identity;
+use crate::ports::bind_udp;
 use crate::reach::Reach;
 use crate::resolve::Resolver;
 
@@ -94,6 +95,12 @@ async fn start(settings: Settings) -> Result<Pod, Failure> {
         .context("the web server's socket has no address")
         .or_exit(Exit::Network)?;
     let url = settings.webserver.public_url(local.port());
+    let udp = match settings.torrent.udp_address(local) {
+        Some(address) => bind_udp(address)
+            .map_err(|error| anyhow!(udp_advice(address, &error)))
+            .or_exit(Exit::Network)?,
+        None => Vec::new(),
+    };
     info!(folder = %folder.display(), %local, url, "starting");
 
     let reach = Reach::of(settings.network.allow_private, &url);
@@ -104,6 +111,7 @@ async fn start(settings: Settings) -> Result<Pod, Failure> {
         folder,
         seed,
         listener,
+        udp,
         url,
         reach,
         resolver,
@@ -122,6 +130,13 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         warn!(%error, ?limit, "the limit of open files stays as it is");
     }
+}
+
+/// The same for the UDP port.
+fn udp_advice(address: SocketAddr, error: &std::io::Error) -> String {
+    format!(
+        "cannot open UDP port {address}: {error}; choose another with `torrent.udp_port`, or none, or check `torrent.address`"
+    )
 }
 
 /// What happened, and the ways out.

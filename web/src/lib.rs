@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, recursion_limit = "256")] // golden JSON is written in one macro call
 
+mod announce;
 mod api;
 mod body;
 mod connection;

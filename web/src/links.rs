@@ -23,6 +23,7 @@ const HANDLE: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin<'a> {
     url: &'a str,
+    udp: Option<u16>,
 }
 
 impl<'a> Origin<'a> {
@@ -30,13 +31,19 @@ impl<'a> Origin<'a> {
     pub(crate) fn at(url: &'a str) -> Self {
         Self {
             url: url.trim_end_matches('/'),
+            udp: None,
         }
+    }
+
+    /// The same pod, whose tracker and STUN server have this UDP port.
+    pub(crate) fn with_udp(self, udp: Option<u16>) -> Self {
+        Self { udp, ..self }
     }
 
     /// The origin of a video, unless its profile has not arrived yet. `own_url` is this pod's.
     pub(crate) fn of(entry: &'a VideoEntry, own_url: &'a str) -> Option<Self> {
         match &entry.profile {
-            Some(profile) => Some(Self::at(&profile.url)),
+            Some(profile) => Some(Self::at(&profile.url).with_udp(profile.udp)),
             None => entry.is_local.then(|| Self::at(own_url)),
         }
     }
@@ -51,10 +58,30 @@ impl<'a> Origin<'a> {
         host_of(self.url)
     }
 
-    /// Its WebTorrent tracker.
+    /// Its tracker for browsers.
     pub(crate) fn tracker(&self) -> String {
         // http becomes ws, https becomes wss.
         format!("{}/tracker/socket", self.url.replacen("http", "ws", 1))
+    }
+
+    /// Its tracker by all ways: for browsers, and for BitTorrent clients over HTTP and UDP.
+    pub(crate) fn trackers(&self) -> Vec<String> {
+        let udp = self
+            .udp_address()
+            .map(|address| format!("udp://{address}/announce"));
+        let http = format!("{}{}", self.url, crate::announce::ANNOUNCE);
+        [self.tracker(), http].into_iter().chain(udp).collect()
+    }
+
+    /// Its STUN server, as WebRTC wants it named.
+    pub(crate) fn stun(&self) -> Option<String> {
+        self.udp_address().map(|address| format!("stun:{address}"))
+    }
+
+    /// `host:port` of its UDP port.
+    fn udp_address(&self) -> Option<String> {
+        let url = url::Url::parse(self.url).ok()?;
+        Some(format!("{}:{}", url.host_str()?, self.udp?))
     }
 
     /// The file over HTTP, for torrents and players.
@@ -87,7 +114,7 @@ impl<'a> Origin<'a> {
         Magnet {
             info_hash: file.info_hash,
             name: video.name.clone(),
-            trackers: vec![self.tracker()],
+            trackers: self.trackers(),
             web_seeds: vec![self.web_seed(id, file)],
             sources: vec![self.torrent(id, file)],
         }
@@ -132,4 +159,34 @@ pub(crate) fn thumbnail_path(id: &VideoId, video: &Video) -> Option<String> {
 /// The path of the large picture, if the video has one.
 pub(crate) fn preview_path(id: &VideoId, video: &Video) -> Option<String> {
     video.preview.map(|_| format!("/lazy-static/previews/{id}.jpg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_is_named_by_all_its_ways() {
+        let plain = Origin::at("http://localhost:9003").with_udp(Some(9013));
+        assert_eq!(
+            plain.trackers(),
+            [
+                "ws://localhost:9003/tracker/socket",
+                "http://localhost:9003/tracker/announce",
+                "udp://localhost:9013/announce"
+            ]
+        );
+        assert_eq!(plain.stun().as_deref(), Some("stun:localhost:9013"));
+        let secure = Origin::at("https://pod.example/");
+        assert_eq!(
+            secure.trackers(),
+            [
+                "wss://pod.example/tracker/socket",
+                "https://pod.example/tracker/announce"
+            ]
+        );
+        assert_eq!(secure.stun(), None);
+        let v6 = Origin::at("http://[2001:db8::1]:80").with_udp(Some(1));
+        assert_eq!(v6.stun().as_deref(), Some("stun:[2001:db8::1]:1"));
+    }
 }

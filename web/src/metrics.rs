@@ -34,6 +34,8 @@ pub(crate) struct Answered {
 pub(crate) enum Part {
     /// `/api`.
     Api,
+    /// The HTTP tracker.
+    Tracker,
     /// Media, torrents, pictures, assets.
     Files,
     /// Everything else: pages, mostly.
@@ -44,6 +46,7 @@ impl Answered {
     pub(crate) fn new(part: Part, status: StatusCode) -> Self {
         let part = match part {
             Part::Api => "api",
+            Part::Tracker => "tracker",
             Part::Files => "files",
             Part::Pages => "pages",
         };

@@ -1,4 +1,5 @@
-//! The table of contents: every address of a pod, and where it is answered.
+//! The table of contents: every address of a pod, and where it is answered. Two are not here: [`crate::announce`] answers BitTorrent
+//! clients before anybody looks into this table.
 
 use std::convert::Infallible;
 

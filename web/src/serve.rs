@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -23,6 +24,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+use crate::announce::Announces;
 use crate::connection::{self, Activity, Closing, PATIENCE, track};
 use crate::error::ApiError;
 use crate::metrics::WebMetrics;
@@ -88,6 +90,7 @@ pub(crate) struct Door {
     metrics: WebMetrics,
     closing: Closing,
     visitors: TaskTracker,
+    announces: Option<Arc<Announces>>,
 }
 
 impl Door {
@@ -104,6 +107,15 @@ impl Door {
             metrics,
             closing,
             visitors,
+            announces: None,
+        }
+    }
+
+    /// The same door, at which BitTorrent clients are answered too.
+    pub(crate) fn announcing(self, announces: Announces) -> Self {
+        Self {
+            announces: Some(Arc::new(announces)),
+            ..self
         }
     }
 }
@@ -162,15 +174,17 @@ pub(crate) async fn run<F>(
         let wire = TokioIo::new(Wire::new(stream, PATIENCE, seat));
         let activity = Activity::new();
         let (answering, routes, requests) = (activity.clone(), routes.clone(), door.requests.clone());
+        let announces = door.announces.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(RemoteAddress(remote));
             let place = requests.take(remote.ip());
-            let refused = refusal(&request, place.as_ref());
-            let mut routes = routes.clone();
+            let client = || announces.as_ref()?.answer(&request, remote.ip());
+            let answered = refusal(&request, place.as_ref()).or_else(client);
+            let visited = answered.ok_or_else(|| (routes.clone(), request));
             track(answering.begin(place), async move {
-                match refused {
-                    Some(response) => Ok(response),
-                    None => routes.call(request).await,
+                match visited {
+                    Ok(response) => Ok(response),
+                    Err((mut routes, request)) => routes.call(request).await,
                 }
             })
         });

@@ -21,7 +21,7 @@ use seedpod_actors::reports::ReportsActor;
 use seedpod_actors::search::SearchActor;
 use seedpod_actors::seeder::SeederActor;
 use seedpod_actors::supervise::{Live, Supervisor};
-use seedpod_actors::tracker::TrackerActor;
+use seedpod_actors::tracker::Desk;
 use seedpod_protocol::ids::{PodId, Timestamp};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use warp::Filter;
 use warp::reply::Response;
 
+use crate::announce::Announces;
 use crate::connection::Closing;
 use crate::error::ApiError;
 use crate::files::assets::Assets;
@@ -64,8 +65,8 @@ pub struct Rooms {
     pub library: Live<LibraryActor>,
     /// Copies of friends' videos.
     pub mirrors: Live<MirrorsActor>,
-    /// Who watches what.
-    pub tracker: Live<TrackerActor>,
+    /// Who watches what: the tracker's desk.
+    pub desk: Desk,
     /// What was served.
     pub seeder: Live<SeederActor>,
     /// Where uploads arrive.
@@ -81,6 +82,8 @@ pub struct Rooms {
 pub struct SiteOptions {
     /// `http://localhost:9001`: scheme, host, port unless it is the scheme's own, no slash at the end.
     pub public_url: String,
+    /// The port of its UDP tracker and STUN server, at the host of the public URL; `None` if it has none.
+    pub udp_port: Option<u16>,
     /// The pod.
     pub pod_id: PodId,
     /// Its name.
@@ -182,7 +185,12 @@ impl Site {
             inner.metrics.clone(),
             inner.closing.clone(),
             inner.visitors.clone(),
-        );
+        )
+        .announcing(Announces::new(
+            inner.rooms.desk.clone(),
+            &inner.options.trusted_proxies,
+            &inner.metrics,
+        ));
         self.spawn(news::follow(self.clone(), inner.reporter.clone()));
         crate::serve::run(listener, self.routes(), door, stop, grace).await;
     }

@@ -1,8 +1,8 @@
 //! The tracker's WebSocket: texts in, texts out, and an end for whoever is slow, silent or unwelcome.
 //!
 //! We take the upgrade (RFC 6455 §4.2) ourselves, for the sake of the buffers: ten thousand browsers that say nothing should cost
-//! little. One task holds one socket. It waits for the tracker to handle a text before it reads the next one, so a browser
-//! cannot queue up work. What the tracker says goes through an outbox of fixed size: when that is full the tracker drops
+//! little. One task holds one socket. It sends the tracker's reply to a text before it reads the next one, so a browser
+//! cannot queue up work. What others say to it goes through an outbox of fixed size: when that is full the tracker ends
 //! it, and the socket closes.
 
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use futures::{SinkExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
-use seedpod_actors::tracker::messages::{Connect, Disconnect, Inbox, Incoming, SocketId, outbox};
+use seedpod_actors::tracker::messages::{Inbox, SocketId, outbox};
 use seedpod_protocol::tracker::MAX_MESSAGE_LEN;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -31,7 +31,7 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
 use crate::serve::Wire;
-use crate::site::{Site, ask};
+use crate::site::Site;
 use crate::visit::Visit;
 
 /// How often a sign of life is asked for.
@@ -148,17 +148,15 @@ async fn serve(upgrade: OnUpgrade, client: IpAddr, site: Site) {
         WebSocketStream::from_partially_read(wire, read_already, Role::Server, Some(limits)).await;
 
     let (outbox, mut inbox) = outbox();
-    let connect = Connect {
-        address: client,
-        outbox,
-    };
-    let id = match ask(&site.rooms().tracker, connect).await {
+    let desk = &site.rooms().desk;
+    let id = match desk.connect(client, outbox) {
         Ok(Ok(id)) => id,
         refused => {
             site.metrics().sockets_refused.inc();
             let reason = match refused {
                 Ok(Err(too_many)) => too_many.to_string(),
-                _ => "the tracker is restarting".to_owned(),
+                Ok(Ok(_)) => String::new(),
+                Err(restarting) => restarting.to_string(),
             };
             return part(socket, CloseCode::Again, reason).await;
         }
@@ -168,13 +166,12 @@ async fn serve(upgrade: OnUpgrade, client: IpAddr, site: Site) {
         part(socket, code, String::new()).await;
     }
     site.metrics().sockets.dec();
-    // If the tracker is gone, so is its memory of the socket.
-    let _ = ask(&site.rooms().tracker, Disconnect { socket: id }).await;
+    desk.disconnect(id);
 }
 
 /// Carries texts both ways until an end; with a code, if the other side is to be told why.
 async fn hold(socket: &mut Socket, id: SocketId, inbox: &mut Inbox, site: &Site) -> Option<CloseCode> {
-    let tracker = &site.rooms().tracker;
+    let desk = &site.rooms().desk;
     let mut ping = interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
@@ -201,10 +198,11 @@ async fn hold(socket: &mut Socket, id: SocketId, inbox: &mut Inbox, site: &Site)
                     }
                     None => return None,
                 };
-                if ask(tracker, Incoming { socket: id, text }).await.is_err() {
-                    return Some(CloseCode::Again);
+                match desk.receive(id, &text) {
+                    Ok(Some(reply)) => Message::text(reply),
+                    Ok(None) => continue,
+                    Err(_) => return Some(CloseCode::Again),
                 }
-                continue;
             }
             text = inbox.recv() => match text {
                 Some(text) => Message::text(text),

@@ -70,7 +70,7 @@ pub(crate) fn visit(
 ///
 /// Only `X-Forwarded-For` is read, and only from proxies that the operator trusts. They put it there themselves, while
 /// most pass on an RFC 7239 `Forwarded` as they got it from whoever asks; to believe either would be to believe anybody.
-fn client_address(headers: &HeaderMap, remote: IpAddr, trusted: &[IpAddr]) -> IpAddr {
+pub(crate) fn client_address(headers: &HeaderMap, remote: IpAddr, trusted: &[IpAddr]) -> IpAddr {
     let remote = remote.to_canonical();
     if !trusted.contains(&remote) {
         return remote;

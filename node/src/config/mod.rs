@@ -6,7 +6,7 @@
 //!
 //! Invariant: whoever holds a [`Settings`] holds checked values; nothing is parsed again later.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -33,7 +33,7 @@ pub struct Settings {
     pub storage: Storage,
     /// Federation over libp2p.
     pub network: Network,
-    /// The WebTorrent tracker.
+    /// The tracker.
     pub tracker: Tracker,
     /// Copies of friends' videos.
     pub mirror: Mirror,
@@ -124,22 +124,14 @@ pub struct Network {
     pub allow_private: Option<bool>,
 }
 
-/// The WebTorrent tracker.
+/// The tracker.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tracker {
     /// Whether torrents outside the catalog are served too.
     pub open: bool,
-}
-
-/// How much room copies of friends' videos may take; changed while the pod runs, what was set there wins.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mirror {
-    /// Those chosen by hand.
-    pub by_hand: Size,
-    /// The most viewed; 0 keeps none.
-    pub most_viewed: Size,
+    /// Requests a second of one address over UDP.
+    pub udp_rate: u32,
 }
 
 /// Ports for torrents.
@@ -150,6 +142,53 @@ pub struct Torrent {
     pub address: Option<IpAddr>,
     /// The TCP port to bind for BitTorrent clients; 0 lets the system choose.
     pub tcp_port: u16,
+    /// The UDP port to bind, if it is not the number of the web server's.
+    pub udp_port: Option<Port>,
+}
+
+impl Torrent {
+    /// Where to bind the UDP port, beside a web server that listens at `web`; `None` if there is to be none.
+    pub fn udp_address(&self, web: SocketAddr) -> Option<SocketAddr> {
+        let port = match self.udp_port {
+            None => web.port(),
+            Some(Port::At(port)) => port,
+            Some(Port::None) => return None,
+        };
+        Some(SocketAddr::new(self.address.unwrap_or(web.ip()), port))
+    }
+}
+
+/// A port, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// Not opened.
+    None,
+    /// The port to bind; 0 lets the system choose.
+    At(u16),
+}
+
+impl FromStr for Port {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.trim() {
+            "none" => Ok(Self::None),
+            number => number
+                .parse()
+                .map(Self::At)
+                .map_err(|_| ValueError::Port(text.to_owned())),
+        }
+    }
+}
+
+/// How much room copies of friends' videos may take; changed while the pod runs, what was set there wins.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// Those chosen by hand.
+    pub by_hand: Size,
+    /// The most viewed; 0 keeps none.
+    pub most_viewed: Size,
 }
 
 /// Registration of new users.
@@ -293,7 +332,7 @@ impl FromStr for Multiaddr {
     }
 }
 
-deserialize_from_text!(Policy, LogFormat, Multiaddr, HostAddress);
+deserialize_from_text!(Policy, LogFormat, Multiaddr, HostAddress, Port);
 
 fn hostname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     use serde::de::Error;
@@ -327,5 +366,31 @@ fn score<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
         Err(D::Error::custom(format!(
             "`{score}` is not a score between 10 and 1000"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn the_udp_port_follows_the_web_server_unless_told_otherwise() {
+        let web = "127.0.0.1:9001".parse().unwrap();
+        let bound = |address: Option<&str>, port: Option<&str>| {
+            let torrent = Torrent {
+                address: address.map(|text| text.parse().unwrap()),
+                tcp_port: 0,
+                udp_port: port.map(|text| text.parse().unwrap()),
+            };
+            torrent.udp_address(web).map(|address| address.to_string())
+        };
+        assert_eq!(bound(None, None).as_deref(), Some("127.0.0.1:9001"));
+        assert_eq!(bound(Some("::"), Some("6969")).as_deref(), Some("[::]:6969"));
+        assert_eq!(bound(Some("0.0.0.0"), Some("none")), None);
+        for wrong in ["", "65536", "on", "-1"] {
+            assert!(wrong.parse::<Port>().is_err(), "{wrong}");
+        }
     }
 }

@@ -161,6 +161,9 @@ pub enum ValueError {
     /// Neither a bound nor the word for none.
     #[error("`{0}` is neither a limit nor `unlimited`")]
     Limit(String),
+    /// Neither a port nor the word for none.
+    #[error("`{0}` is neither a port nor `none`")]
+    Port(String),
     /// An empty secret would be no secret.
     #[error("a secret must not be empty")]
     Secret,

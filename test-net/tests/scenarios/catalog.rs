@@ -318,7 +318,12 @@ async fn ensure_same_everywhere(
             "the torrent is named {}, the file {name}",
             added.torrent.name
         );
-        let trackers = [format!("ws://{}/tracker/socket", net.pod(origin).host())];
+        let host = net.pod(origin).host();
+        let trackers = [
+            format!("ws://{host}/tracker/socket"),
+            format!("http://{host}/tracker/announce"),
+            format!("udp://{host}/announce"),
+        ];
         ensure!(added.magnet.trackers == trackers, "{:?}", added.magnet.trackers);
     }
     Ok(())

@@ -26,7 +26,7 @@ async fn every_room_shows_in_the_health_of_a_pod() {
             .collect::<Result<BTreeSet<_>, _>>()?;
         let expected = [
             "accounts", "audience", "catalog", "comments", "friends", "library", "mirrors", "outside",
-            "peers", "reports", "search", "seeder", "store", "swarm", "tracker", "web",
+            "peers", "reports", "search", "seeder", "store", "swarm", "tracker", "udp", "web",
         ];
         ensure!(names == BTreeSet::from(expected), "{names:?}");
         for room in rooms {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use seedpod_actors::search::messages::{GetVideo, VideoEntry};
-use seedpod_actors::tracker::messages::{GetSwarm, SwarmSize};
+use seedpod_actors::tracker::messages::SwarmSize;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -142,7 +142,7 @@ impl Talk {
                     }
                 }
                 _ = count.tick(), if self.video.is_some() => {
-                    let size = self.count().await;
+                    let size = self.count();
                     if size.is_some() && size != counted {
                         counted = size;
                         self.send(self.swarm_event(size?))?;
@@ -177,14 +177,11 @@ impl Talk {
         })
     }
 
-    /// Who is in the swarms of all files of the video; `None` while the tracker does not answer.
-    async fn count(&self) -> Option<SwarmSize> {
+    /// Who is in the swarms of all files of the video.
+    fn count(&self) -> Option<SwarmSize> {
         let mut sum = SwarmSize::default();
         for file in &self.video.as_ref()?.video.files {
-            let info_hash = file.info_hash;
-            let size = ask(&self.site.rooms().tracker, GetSwarm { info_hash })
-                .await
-                .ok()?;
+            let size = self.site.rooms().desk.size(&file.info_hash);
             sum.seeders = sum.seeders.saturating_add(size.seeders);
             sum.leechers = sum.leechers.saturating_add(size.leechers);
         }

@@ -28,6 +28,7 @@ fn profile() -> Arc<Profile> {
         description: String::new(),
         email: Some("admin3@example.com".into()),
         url: "http://localhost:9003".into(),
+        udp: Some(9013),
     })
 }
 
@@ -137,7 +138,8 @@ fn a_video_of_a_friend() {
     let encoded = format!("http%3A%2F%2Flocalhost%3A9003%2Fstatic%2Fwebseed%2F{id}-720.webm");
     let encoded_torrent = format!("http%3A%2F%2Flocalhost%3A9003%2Fstatic%2Ftorrents%2F{id}-720.torrent");
     let magnet = format!(
-        "magnet:?xt=urn:btih:{}&dn={magnet_name}&tr=ws%3A%2F%2Flocalhost%3A9003%2Ftracker%2Fsocket&ws={encoded}&xs={encoded_torrent}",
+        "magnet:?xt=urn:btih:{}&dn={magnet_name}&tr=ws%3A%2F%2Flocalhost%3A9003%2Ftracker%2Fsocket&tr=http%3A%2F%2Flocalhost%3A9003%2Ftracker%2Fannounce\
+         &tr=udp%3A%2F%2Flocalhost%3A9013%2Fannounce&ws={encoded}&xs={encoded_torrent}",
         "ab".repeat(20)
     );
     let expected = json!({
@@ -182,7 +184,11 @@ fn a_video_of_a_friend() {
         "waitTranscoding": false,
         "state": { "id": 1, "label": "Published" },
         "tags": ["tag1", "tag2"],
-        "trackerUrls": ["ws://localhost:9003/tracker/socket"],
+        "trackerUrls": [
+            "ws://localhost:9003/tracker/socket",
+            "http://localhost:9003/tracker/announce",
+            "udp://localhost:9013/announce",
+        ],
         "files": [{
             "resolution": { "id": 720, "label": "720p" },
             "size": 572_456,

@@ -142,7 +142,7 @@ impl Video {
             wait_transcoding: false,
             state: Labelled::new(PUBLISHED.0, PUBLISHED.1),
             tags: video.tags.clone(),
-            tracker_urls: known.iter().map(Origin::tracker).collect(),
+            tracker_urls: known.iter().flat_map(Origin::trackers).collect(),
             files: files.unwrap_or_default(),
             streaming_playlists: [],
             pod_host: known.map(|origin| origin.host().to_owned()).unwrap_or_default(),

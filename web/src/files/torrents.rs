@@ -54,7 +54,12 @@ async fn serve(name: &str, visit: &Visit, save: bool) -> Result<Response, ApiErr
             "the info dictionary of {name} has another hash than its record says"
         )));
     }
-    metainfo.announce_list = vec![vec![origin.tracker()]];
+    // A tier each: all ways lead to one swarm, and a client takes the first that it speaks.
+    metainfo.announce_list = origin
+        .trackers()
+        .into_iter()
+        .map(|tracker| vec![tracker])
+        .collect();
     metainfo.url_list = vec![origin.web_seed(&id, file)];
     metainfo.created_by = Some("Seedpod".into());
     metainfo.creation_date = i64::try_from(entry.video.created_at.as_secs()).ok();

@@ -179,7 +179,8 @@ fn policy(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> Csp {
 
 fn player(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> PlayerView {
     let (id, video) = (&entry.id, &entry.video);
-    let own = Origin::at(&visit.site.options().public_url);
+    let options = visit.site.options();
+    let own = Origin::at(&options.public_url).with_udp(options.udp_port);
     let origin = Origin::of(entry, own.url());
     let mut files: Vec<_> = video.files.iter().collect();
     files.sort_by_key(|file| std::cmp::Reverse(file.resolution));
@@ -213,6 +214,12 @@ fn player(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> PlayerView {
             .map(|origin| origin.tracker())
             .filter(|tracker| *tracker != trackers[0]),
     );
+    let mut stun: Vec<_> = own.stun().into_iter().collect();
+    stun.extend(
+        origin
+            .and_then(|origin| origin.stun())
+            .filter(|server| !stun.contains(server)),
+    );
     PlayerView {
         uuid: id.to_string(),
         short_uuid: id.short(),
@@ -223,6 +230,7 @@ fn player(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> PlayerView {
         own_host: own.host().to_owned(),
         origin_host: origin.map(|origin| origin.host().to_owned()).unwrap_or_default(),
         trackers,
+        stun,
         p2p: true,
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn player(text: &str) -> PlayerView {
             "ws://localhost:9001/tracker/socket".to_owned(),
             "ws://localhost:9003/tracker/socket".to_owned(),
         ],
+        stun: vec!["stun:localhost:9001".to_owned()],
         p2p: true,
     }
 }

@@ -161,6 +161,7 @@ fn the_page_data_tells_the_scripts_where_a_video_can_be_had() {
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
     assert_eq!(data["originHost"], HOSTILE);
     assert_eq!(data["trackers"][0], "ws://localhost:9001/tracker/socket");
+    assert_eq!(data["stun"][0], "stun:localhost:9001");
     assert_eq!(
         data["files"][0]["infoHash"],
         "c9e15763f722f23e98a29decdfae341b98d53056"

@@ -116,6 +116,8 @@ pub struct PlayerView {
     pub origin_host: String,
     /// Trackers a viewer of this page should announce to: this pod's first, then the origin's. `ws://` or `wss://`.
     pub trackers: Vec<String>,
+    /// STUN servers: this pod's first, then the origin's. `stun:host:port`.
+    pub stun: Vec<String>,
     /// Peer-to-peer is allowed for this video.
     pub p2p: bool,
 }
@@ -130,6 +132,7 @@ struct PlayerData<'a> {
     own_host: &'a str,
     origin_host: &'a str,
     trackers: &'a [String],
+    stun: &'a [String],
     p2p: bool,
     files: Vec<FileData<'a>>,
 }
@@ -170,6 +173,7 @@ impl PlayerView {
             own_host: &self.own_host,
             origin_host: &self.origin_host,
             trackers: &self.trackers,
+            stun: &self.stun,
             p2p: self.p2p,
             files: files.collect(),
         })

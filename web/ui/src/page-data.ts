@@ -25,6 +25,8 @@ export interface PlayerData {
   readonly originHost: string;
   /** This pod's tracker first, then the origin's. */
   readonly trackers: readonly string[];
+  /** STUN servers: this pod's first, then the origin's. */
+  readonly stun: readonly string[];
   /** Peer-to-peer is allowed for this video. */
   readonly p2p: boolean;
   /** Best first. */
@@ -54,9 +56,15 @@ export function parsePlayerData(value: unknown): PlayerData {
     ownHost: asText(data.ownHost, 'ownHost'),
     originHost: asText(data.originHost, 'originHost'),
     trackers: asArray(data.trackers, 'trackers').map((tracker) => asText(tracker, 'tracker')),
+    stun: asArray(data.stun, 'stun').map((server) => asText(server, 'server')).filter(isStunServer),
     p2p: data.p2p === true,
     files: asArray(data.files, 'files').map(parseFile),
   };
+}
+
+/** Whether a browser takes this for a STUN server; one that it does not take would cost the page all its connections. */
+export function isStunServer(server: string): boolean {
+  return /^stun:(\[[0-9a-f:.]+\]|[0-9a-z.-]+):\d{1,5}$/i.test(server);
 }
 
 /** The data of this page, or nothing when the page has none that can be read. */

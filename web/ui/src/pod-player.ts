@@ -198,7 +198,7 @@ export class PodPlayer extends HTMLElement {
         this.#tell();
       },
     });
-    if (!known) void engine.join(reachable(data.trackers, location.protocol));
+    if (!known) void engine.join(reachable(data.trackers, location.protocol), data.stun);
   }
 
   #leave(): void {

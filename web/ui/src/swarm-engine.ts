@@ -87,16 +87,18 @@ export class SwarmEngine {
   }
 
   /** Joins the swarm. Failures arrive as `failed`, whenever they happen. */
-  async join(trackers: readonly string[]): Promise<void> {
+  async join(trackers: readonly string[], stunServers: readonly string[]): Promise<void> {
     const { file } = this;
     const hash = file.infoHash.toLowerCase();
     try {
-      const [{ client, own, broken }, metainfo] = await Promise.all([sharedClient(), loadTorrent(file.torrentUrl)]);
+      const [{ client, own, stun, broken }, metainfo] = await Promise.all([sharedClient(), loadTorrent(file.torrentUrl)]);
       if (this.#over) return;
       const fail = (error: Error) => this.#fail(error);
       own.add(hash);
       broken.add(fail);
+      const endStun = stun.use(stunServers);
       this.#forget = () => {
+        endStun();
         own.delete(hash);
         broken.delete(fail);
       };

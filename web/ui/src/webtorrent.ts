@@ -84,12 +84,43 @@ export async function loadWorker(): Promise<ServiceWorkerRegistration> {
   return registration;
 }
 
+/** More STUN servers than this make browsers slow, and say no more. */
+const STUN_MAX = 4;
+
 /**
- * The options of the client. `iceServers` is set and empty on purpose: webtorrent's own list names servers of third parties, and a page
+ * The STUN servers of the videos in which the page takes part: of its own pod and of their origins, each for as long as a video wants it.
+ * Every new connection is given the list as it is then.
+ */
+export class StunServers {
+  /** What connections are given; always the same array. */
+  readonly list: RTCIceServer[] = [];
+  readonly #wanted: string[] = [];
+
+  /** From now on these are asked; answers how to end that. */
+  use(servers: readonly string[]): () => void {
+    this.#wanted.push(...servers);
+    this.#renew();
+    let over = false;
+    return () => {
+      if (over) return;
+      over = true;
+      for (const server of servers) this.#wanted.splice(this.#wanted.indexOf(server), 1);
+      this.#renew();
+    };
+  }
+
+  #renew(): void {
+    const distinct = [...new Set(this.#wanted)].slice(0, STUN_MAX);
+    this.list.splice(0, this.list.length, ...distinct.map((urls) => ({ urls })));
+  }
+}
+
+/**
+ * The options of the client. `iceServers` is set on purpose: webtorrent's own list names servers of third parties, and a page
  * contacts its own pod and the sources of its video, nobody else. Trackers are named with each torrent.
  */
-export function clientOptions(): ClientOptions {
-  return { dht: false, webSeeds: false, utPex: false, tracker: { rtcConfig: { iceServers: [] }, announce: [] } };
+export function clientOptions(iceServers: RTCIceServer[]): ClientOptions {
+  return { dht: false, webSeeds: false, utPex: false, tracker: { rtcConfig: { iceServers }, announce: [] } };
 }
 
 /** The info hash that a request of the worker asks for, if it is one. */
@@ -114,6 +145,7 @@ export interface Shared {
   readonly client: Client;
   /** The info hashes of its videos, in lower case: the worker is answered for these alone. */
   readonly own: Set<string>;
+  readonly stun: StunServers;
   /** Told when the client breaks, and with it every torrent. */
   readonly broken: Set<(error: Error) => void>;
 }
@@ -142,7 +174,8 @@ export class PageClient {
 
   async #begin(): Promise<Shared> {
     const [WebTorrent, controller] = await this.#load();
-    const client = new WebTorrent(clientOptions());
+    const stun = new StunServers();
+    const client = new WebTorrent(clientOptions(stun.list));
     const broken = new Set<(error: Error) => void>();
     client.on('error', (error) => {
       // Whoever comes next begins anew.
@@ -152,7 +185,7 @@ export class PageClient {
     if (!this.#listening) answerOnlyFor(this.#own, this.#container());
     this.#listening = true;
     client.createServer({ controller });
-    return { client, own: this.#own, broken };
+    return { client, own: this.#own, stun, broken };
   }
 }
 

@@ -45,6 +45,6 @@ test('pages of another build are loaded', () => {
 test('a page names the hosts of its video and its own', () => {
   expect(sourcesOf(undefined, HERE)).toEqual(new Set(['localhost:9001']));
   const file = { label: '', resolution: 0, size: 0, infoHash: '', magnet: '', torrentUrl: '/static/torrents/x', url: 'http://localhost:9003/static/webseed/x.mp4', webSeed: 'http://localhost:9004/x.mp4', mirrors: [] };
-  const data = { uuid: '', duration: 0, ownHost: '', originHost: '', trackers: ['ws://localhost:9001/tracker/socket', 'ws://localhost:9003/tracker/socket'], p2p: true, files: [file, { ...file, url: '/static/webseed/y.mp4' }] };
+  const data = { uuid: '', duration: 0, ownHost: '', originHost: '', trackers: ['ws://localhost:9001/tracker/socket', 'ws://localhost:9003/tracker/socket'], stun: [], p2p: true, files: [file, { ...file, url: '/static/webseed/y.mp4' }] };
   expect([...sourcesOf(data, HERE)].sort()).toEqual(['localhost:9001', 'localhost:9003', 'localhost:9004']);
 });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 
 import { mayChangeSource } from '../src/change-over.ts';
-import { parsePlayerData, reachable } from '../src/page-data.ts';
+import { isStunServer, parsePlayerData, reachable } from '../src/page-data.ts';
 import { rememberSharing, sharingWanted } from '../src/preference.ts';
 import { CENTRE, places } from '../src/swarm-picture.ts';
-import { type Client, PageClient, type Torrent, answerOnlyFor, clientOptions, obstacle, requestedHash } from '../src/webtorrent.ts';
+import { type Client, PageClient, StunServers, type Torrent, answerOnlyFor, clientOptions, obstacle, requestedHash } from '../src/webtorrent.ts';
 
 const PLAYING = { sinceStart: 5_000, paused: false, seeking: false, stalled: false, failed: false };
 
@@ -22,7 +22,27 @@ test('an https page leaves out what its browser would refuse', () => {
 });
 
 test('no client ever asks a third party for its address', () => {
-  expect(clientOptions().tracker).toEqual({ rtcConfig: { iceServers: [] }, announce: [] });
+  expect(clientOptions([]).tracker).toEqual({ rtcConfig: { iceServers: [] }, announce: [] });
+});
+
+test('the STUN servers of a video are asked for as long as it is there', () => {
+  const servers = new StunServers();
+  const { list } = servers;
+  const endFirst = servers.use(['stun:own:1', 'stun:origin:1']);
+  const endSecond = servers.use(['stun:own:1', 'stun:other:1']);
+  expect(list).toEqual([{ urls: 'stun:own:1' }, { urls: 'stun:origin:1' }, { urls: 'stun:other:1' }]);
+  endFirst();
+  endFirst();
+  expect(list).toEqual([{ urls: 'stun:own:1' }, { urls: 'stun:other:1' }]);
+  endSecond();
+  expect(list).toEqual([]);
+  servers.use(['a', 'b', 'c', 'd', 'e'].map((host) => `stun:${host}:1`));
+  expect(list).toHaveLength(4);
+});
+
+test('what no browser takes for a STUN server is left out', () => {
+  for (const server of ['stun:localhost:9000', 'stun:192.0.2.1:1', 'stun:[2001:db8::1]:65535']) expect(isStunServer(server)).toBe(true);
+  for (const server of ['stun:', 'stun:a', 'turn:a:1', 'stun:a b:1', 'stun:a:1?x', 'stun:a_b:1', 'http://a:1']) expect(isStunServer(server)).toBe(false);
 });
 
 test('what is missing for a swarm is said in words', () => {
@@ -116,8 +136,8 @@ test('sharing is on unless somebody or their browser said no, and the choice is 
 });
 
 test('page data of another shape is refused', () => {
-  expect(() => parsePlayerData({ uuid: 'u', duration: 1, ownHost: 'a', originHost: 'b', trackers: [1], p2p: true, files: [] })).toThrow('tracker is not a text');
-  expect(parsePlayerData({ uuid: 'u', duration: 1, ownHost: 'a', originHost: 'b', trackers: [], p2p: 'yes', files: [] }).p2p).toBe(false);
+  expect(() => parsePlayerData({ uuid: 'u', duration: 1, ownHost: 'a', originHost: 'b', trackers: [1], stun: [], p2p: true, files: [] })).toThrow('tracker is not a text');
+  expect(parsePlayerData({ uuid: 'u', duration: 1, ownHost: 'a', originHost: 'b', trackers: [], stun: [], p2p: 'yes', files: [] }).p2p).toBe(false);
 });
 
 test('everybody in the picture stands inside it and apart from you', () => {
