@@ -103,6 +103,7 @@ async fn say(attacker: &Attacker, url: &str, seq: u64) -> anyhow::Result<String>
         description: String::new(),
         email: None,
         url: url.to_owned(),
+        udp: None,
     };
     let picture = Picture {
         hash: ContentHash::of(url.as_bytes()),
