@@ -1,10 +1,10 @@
 //! Hashing passwords: slow on purpose, so few at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Argon2, Block, Params};
 use tokio::sync::Semaphore;
 
 use super::messages::{AccountsError, Secret};
@@ -25,6 +25,9 @@ const NOBODY: &str =
 pub(super) struct Passwords {
     turns: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    /// What comparing works in, used again: blocks of this size that are allocated on ever other threads stay with the
+    /// allocator, hundreds of MiB after some minutes of guessing.
+    memories: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Passwords {
@@ -32,6 +35,7 @@ impl Passwords {
         Self {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            memories: Arc::default(),
         }
     }
 
@@ -52,14 +56,14 @@ impl Passwords {
         password: Secret,
         hash: Option<String>,
     ) -> Result<bool, AccountsError> {
+        let memories = Arc::clone(&self.memories);
         self.in_turn(move || {
             let exists = hash.is_some();
-            let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
-            let same = PasswordHash::new(&hash).is_ok_and(|hash| {
-                Argon2::default()
-                    .verify_password(password.0.as_bytes(), &hash)
-                    .is_ok()
-            });
+            let hash = hash.as_deref().unwrap_or(NOBODY);
+            let kept = || memories.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = kept().pop().unwrap_or_default();
+            let same = compare(password.0.as_bytes(), hash, &mut memory).unwrap_or(false);
+            kept().push(memory);
             same && exists
         })
         .await
@@ -75,6 +79,22 @@ impl Passwords {
             .await
             .map_err(|_| AccountsError::Busy)
     }
+}
+
+/// Whether a password belongs to a hash; `None` if that is no hash of ours.
+fn compare(password: &[u8], hash: &str, memory: &mut Vec<Block>) -> Option<bool> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let (salt, expected) = (hash.salt?, hash.hash?);
+    let params = Params::try_from(&hash).ok()?;
+    memory.resize(params.block_count(), Block::default());
+    let mut found = [0; Output::MAX_LENGTH];
+    let found = &mut found[..expected.len()];
+    let argon2 = Argon2::from(params);
+    argon2
+        .hash_password_into_with_memory(password, &salt, found, memory)
+        .ok()?;
+    // Outputs are compared in constant time.
+    Some(Output::new(found).ok()? == expected)
 }
 
 #[cfg(test)]
