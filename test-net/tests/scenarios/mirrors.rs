@@ -76,7 +76,10 @@ async fn long_file() -> anyhow::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn a_copy_is_fetched_piece_by_piece_across_lies_and_kills_and_outlives_its_origin() {
-    TestNet::scenario(3, async |net| {
+    let mut options = Options::new(3);
+    // The origin is away for long, and is not to be ejected: its videos would be hidden.
+    options.environment = vec![("SEEDPOD__NETWORK__INITIAL_SCORE".to_owned(), "1000".to_owned())];
+    TestNet::scenario_with(options, async |net| {
         befriend_three(net).await?;
         let (mirror, other, origin) = (net.pod(1), net.pod(2), net.pod(3));
         let content = long_file().await?;
