@@ -31,6 +31,7 @@ use seedpod_actors::seeder::{self, SeederActor, SeederMetrics, SeederOptions, Se
 use seedpod_actors::store::{Store, StoreError, StoreMetrics, StoreOptions, Transaction};
 use seedpod_actors::supervise::{Live, SuperviseMetrics, Supervisor, Watched};
 use seedpod_actors::swarm::{Subscribers, Swarm, SwarmMetrics, SwarmOptions};
+use seedpod_actors::tracker::messages::RegisterSeeder;
 use seedpod_actors::tracker::udp::{self, Rate, UdpMetrics, UdpOptions};
 use seedpod_actors::tracker::{Desk, TrackerActor, TrackerConfig};
 use seedpod_protocol::envelope::{Draft, DraftError, Epoch, Kind, Stamp, State, Verified};
@@ -42,7 +43,7 @@ use seedpod_web::{Rooms, SignedCard, Site, SiteOptions, WebMetrics};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure, OrExit};
@@ -62,6 +63,9 @@ const ROOMS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The wait before a room that died is started again; it grows with each death.
 const RESTART_DELAY: Duration = Duration::from_millis(200);
+
+/// How long the name server may take to say where the pod's own name leads.
+const NAME_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a pod is made from: checked, opened and bound, so that starting has little left to fail.
 #[derive(Debug)]
@@ -316,6 +320,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         me,
         &catalog,
         media.clone(),
+        &desk,
         SeederMetrics::register(&mut registry),
         &supervisor,
     )
@@ -467,6 +472,7 @@ async fn start_seeder(
     me: PodId,
     catalog: &Addr<CatalogActor>,
     media: MediaFolder,
+    desk: &Desk,
     metrics: SeederMetrics,
     supervisor: &Supervisor,
 ) -> Result<Live<SeederActor>, Failure> {
@@ -483,18 +489,20 @@ async fn start_seeder(
     info!(%local, "BitTorrent clients are served");
 
     let stop = supervisor.lifeline("peers");
-    let service = Service::new(
-        seeder::peer_id(rand::random()),
-        Shelf::default(),
-        metrics,
-        stop.token(),
-    );
+    let peer_id = seeder::peer_id(rand::random());
+    desk.register_seeder(RegisterSeeder {
+        peer_id,
+        addresses: reached_at(local, &settings.webserver.hostname).await,
+        offers: None,
+    });
+    let service = Service::new(peer_id, Shelf::default(), metrics, stop.token());
     let seeder = {
         let catalog = catalog.clone();
         let options = SeederOptions {
             pod: me,
             media,
             service: service.clone(),
+            desk: desk.clone(),
         };
         supervisor.supervise("seeder", RESTART_DELAY, move |lifeline| {
             SeederActor::new(options.clone())
@@ -507,6 +515,29 @@ async fn start_seeder(
         seeder::tcp::run(listener, service).await;
     });
     Ok(seeder)
+}
+
+/// Where BitTorrent clients reach a socket of this pod: at its address, or, if it listens at all of them, where the pod's
+/// public name leads.
+async fn reached_at(local: SocketAddr, hostname: &str) -> Vec<SocketAddr> {
+    if !local.ip().is_unspecified() {
+        return vec![local];
+    }
+    let found = tokio::time::timeout(NAME_DEADLINE, tokio::net::lookup_host((hostname, local.port()))).await;
+    match found {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => {
+            warn!(hostname, %error, "BitTorrent clients are not told of this pod: its name leads nowhere");
+            Vec::new()
+        }
+        Err(_) => {
+            warn!(
+                hostname,
+                "BitTorrent clients are not told of this pod: nobody says where its name leads"
+            );
+            Vec::new()
+        }
+    }
 }
 
 /// Lets the tracker answer on its UDP port, and browsers learn their address there.

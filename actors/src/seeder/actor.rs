@@ -11,6 +11,8 @@ use crate::catalog::CatalogActor;
 use crate::catalog::messages::{Changed, Replay, Subscribe};
 use crate::library::MediaFolder;
 use crate::supervise::Lifeline;
+use crate::tracker::Desk;
+use crate::tracker::messages::Seed;
 
 /// How many reports wait before further ones are lost.
 const MAILBOX_CAPACITY: usize = 1024;
@@ -24,6 +26,8 @@ pub struct SeederOptions {
     pub media: MediaFolder,
     /// What its peers are served by.
     pub service: Service,
+    /// The tracker that sends peers here.
+    pub desk: Desk,
 }
 
 /// Says what this pod seeds, and adds up what it gives.
@@ -63,11 +67,20 @@ impl SeederActor {
     }
 
     fn carry(&self, holding: Holding) {
+        let begin = vec![holding.info_hash];
         self.options.service.shelf().put(holding);
+        self.options.desk.seed(Seed {
+            begin,
+            end: Vec::new(),
+        });
         self.show();
     }
 
     fn forget(&self, info_hash: &InfoHash) {
+        self.options.desk.seed(Seed {
+            begin: Vec::new(),
+            end: vec![*info_hash],
+        });
         self.options.service.shelf().remove(info_hash);
         self.options.service.ledger().forget(info_hash);
         self.show();
@@ -162,6 +175,7 @@ mod tests {
     use super::*;
     use crate::seeder::messages::{Carried, Source};
     use crate::seeder::{SeederMetrics, Shelf, peer_id};
+    use crate::tracker::TrackerConfig;
 
     #[actix::test]
     async fn what_was_served_is_told_and_measured() {
@@ -176,6 +190,7 @@ mod tests {
                 SeederMetrics::register(&mut registry),
                 CancellationToken::new(),
             ),
+            desk: Desk::new(TrackerConfig::default()),
         })
         .start();
         let info_hash = InfoHash::from_bytes([1; 20]);
