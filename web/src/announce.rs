@@ -199,7 +199,7 @@ mod tests {
         );
         assert_eq!(
             told(&announces, "/tracker/scrape?info_hash=abc", "192.0.2.1").await,
-            "d14:failure reason35:info_hash has 3 bytes, expected 20e"
+            "d14:failure reason34:info_hash has 3 bytes, expected 20e"
         );
         let refused = announces.desk.stats().totals.refused[Refusal::Unreadable as usize];
         assert_eq!(refused, 2);
