@@ -20,7 +20,7 @@ use super::actor::{FriendsActor, Links, With};
 use super::messages::{FriendsError, MadeFriends, Phase, ResolveHost, ResolvedHost};
 use super::phases::Event;
 use super::rounds::SyncNow;
-use super::state::{Answer, Candidate, Chosen, Entry, Failure, Friends, Undo};
+use super::state::{Answer, Candidate, Chosen, Entry, Friends, Undo};
 use super::{invites, records};
 use crate::catalog::messages::{Admit, GetEnvelope, GetKeyStatements, Hide, Publish, PublishError, Receive};
 use crate::store::{Transaction, tables};
@@ -204,7 +204,7 @@ impl Diplomat {
         }
         let result = match self.say_yes(candidate, None).await {
             Ok(ours) => self.ask_for_friendship(candidate, &ours).await,
-            Err(error) => Err(Refused::no_answer(error)),
+            Err(error) => Err(Refused::no(error)),
         };
         match result {
             Ok(()) => {
@@ -212,18 +212,18 @@ impl Diplomat {
                 Ok(())
             }
             Err(Refused::Waiting) => Err("asked; their operator has to accept".to_owned()),
-            Err(Refused::No(failure, cause)) => {
-                self.take_back(candidate, before, failure).await;
+            Err(Refused::No(cause)) => {
+                self.take_back(candidate, before).await;
                 Err(cause)
             }
         }
     }
 
     /// A handshake failed: [`Friends::handshake_failed`] says what is left to do.
-    async fn take_back(&self, candidate: &Candidate, before: Option<Entry>, failure: Failure) {
+    async fn take_back(&self, candidate: &Candidate, before: Option<Entry>) {
         let pod = candidate.pod;
         let decided = self
-            .with(move |friends, _| (friends.handshake_failed(&pod, before.as_ref(), failure), before))
+            .with(move |friends, _| (friends.handshake_failed(&pod, before.as_ref()), before))
             .await;
         let taken = match decided {
             Ok((Undo::Nothing, _)) => Ok(()),
@@ -266,7 +266,7 @@ impl Diplomat {
             .swarm
             .request(candidate.pod, &candidate.addresses, request)
             .await;
-        match answer.map_err(Refused::no_answer)? {
+        match answer.map_err(Refused::no)? {
             Response::Befriended {
                 card,
                 friendship,
@@ -279,7 +279,7 @@ impl Diplomat {
                     .await
                     .map_err(Refused::no)?;
                 let agreed = self.both_agree(candidate.clone(), theirs).await;
-                agreed.map_err(Refused::no_answer)?;
+                agreed.map_err(Refused::no)?;
                 // Whoever made a friend wants to see its videos: the answer waits for the first comparison, though not
                 // for ever, which the friend could make it last. It goes on beside us.
                 let (diplomat, pod) = (self.clone(), candidate.pod);
@@ -291,10 +291,6 @@ impl Diplomat {
                 reason: Refusal::AskedOperator,
                 ..
             } => Err(Refused::Waiting),
-            Response::Refused {
-                reason: Refusal::Busy,
-                text,
-            } => Err(Refused::no_answer(text)),
             other => Err(Refused::no(unexpected(&other))),
         }
     }
@@ -360,7 +356,7 @@ impl Diplomat {
                 }
             }
             Err(error) => {
-                self.take_back(&candidate, before, Failure::NoAnswer).await;
+                self.take_back(&candidate, before).await;
                 self.give_back(counted, from).await;
                 refusal(Refusal::Busy, &error.to_string())
             }
@@ -470,15 +466,11 @@ impl Diplomat {
             })
             .await?;
         for candidate in asking {
-            self.ask_once_more(&candidate).await;
+            if let Err(cause) = self.shake_hands(&candidate).await {
+                debug!(host = %candidate.host, %cause, "asked again, still no friendship");
+            }
         }
         Ok(())
-    }
-
-    pub(super) async fn ask_once_more(&self, candidate: &Candidate) {
-        if let Err(cause) = self.shake_hands(candidate).await {
-            debug!(host = %candidate.host, %cause, "asked again, still no friendship");
-        }
     }
 
     /// Our register about a pod, to be written together with its entry of the list.
@@ -586,16 +578,12 @@ enum Refused {
     /// Their operator decides.
     Waiting,
     /// It came to nothing, and why in words.
-    No(Failure, String),
+    No(String),
 }
 
 impl Refused {
-    fn no(cause: String) -> Self {
-        Self::No(Failure::Refused, cause)
-    }
-
-    fn no_answer(cause: impl std::fmt::Display) -> Self {
-        Self::No(Failure::NoAnswer, cause.to_string())
+    fn no(cause: impl std::fmt::Display) -> Self {
+        Self::No(cause.to_string())
     }
 }
 

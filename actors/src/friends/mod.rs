@@ -10,7 +10,7 @@
 //! | – , `AskedUs`, `EndedByThem` | `Asking` | the other pod, when our policy or an invite welcomes its yes: ours is being signed |
 //! | `Ejected` | `Asking` | the other pod, whatever the policy: our yes stood all the time |
 //! | `Asking` | `Friends` | both said yes, and neither took it back meanwhile |
-//! | `Asking` | what it was | the other pod refused, or could not be reached: our no is signed, unless it was `Ejected`; what was `Asking` stays so until somebody says no, and is asked again every round |
+//! | `Asking` | what it was | the other pod refused, or could not be reached: our no is signed, unless it was `Ejected` |
 //! | `Friends` | `EndedByThem` | the other pod, with a newer no; we sign ours, so that no old yes counts again |
 //! | `Friends` | `EndedByUs` | the operator, by removing it: it comes back by the operator's word alone, however often it asks |
 //! | `AskedUs` | `EndedByUs` | the operator, by refusing one that was removed before |

@@ -32,10 +32,6 @@ impl FriendsActor {
         for due in self.state.begin_round(clock::now()) {
             self.sync(due, ctx);
         }
-        for candidate in self.state.begin_asking(clock::now()) {
-            let diplomat = self.diplomat(ctx);
-            ctx.spawn(async move { diplomat.ask_once_more(&candidate).await }.into_actor(self));
-        }
         let diplomat = self.diplomat(ctx);
         let clearing = async move {
             if let Err(error) = diplomat.clear_surplus().await {

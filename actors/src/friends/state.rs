@@ -126,15 +126,6 @@ pub(crate) enum Answer {
     Refuse(Refusal),
 }
 
-/// Why a handshake came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// It said no.
-    Refused,
-    /// It could not be reached, or was too busy, or we could not write what had to be written.
-    NoAnswer,
-}
-
 /// What a failed handshake leaves to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Undo {
@@ -485,12 +476,10 @@ impl Friends {
     }
 
     /// What becomes of an entry when the handshake that it began with `before` failed.
-    pub(crate) fn handshake_failed(&self, pod: &PodId, before: Option<&Entry>, failure: Failure) -> Undo {
+    pub(crate) fn handshake_failed(&self, pod: &PodId, before: Option<&Entry>) -> Undo {
         let before = before.map(|entry| entry.phase);
         match (self.phase(pod), before) {
             (Some(Phase::Friends), _) => Undo::Nothing,
-            // The request stands, as it did before, until somebody says no to it.
-            (Some(Phase::Asking), Some(Phase::Asking)) if failure == Failure::NoAnswer => Undo::Nothing,
             (Some(Phase::Asking), Some(Phase::Ejected)) => Undo::Eject,
             (Some(Phase::Asking), Some(phase)) if !phase.binds() => Undo::Restore,
             (Some(Phase::Asking), _) => Undo::Forget,
@@ -614,25 +603,6 @@ impl Friends {
                 addresses: entry.addresses.clone(),
                 counts,
             });
-        }
-        due
-    }
-
-    /// Those that have not answered our yes and are to be asked again: each once a round, and ever more rarely. An answer
-    /// may have been lost on the way, and its yes with it.
-    pub(crate) fn begin_asking(&mut self, now: Timestamp) -> Vec<Candidate> {
-        let round = self.round;
-        let mut due = Vec::new();
-        for (pod, entry) in &mut self.entries {
-            if entry.phase != Phase::Asking {
-                continue;
-            }
-            let next = *entry.seen.next_round.get_or_insert_with(|| later(now, round));
-            if now >= next || next > later(now, LONGEST_PAUSE.max(round)) {
-                entry.seen.failures = entry.seen.failures.saturating_add(1);
-                entry.seen.next_round = Some(later(now, pause(round, entry.seen.failures)));
-                due.push(entry.candidate(*pod));
-            }
         }
         due
     }

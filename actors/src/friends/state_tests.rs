@@ -349,41 +349,38 @@ fn what_was_chosen_before_the_operator_quit_or_removed_it_is_not_asked_any_more(
 }
 
 #[test]
-fn a_request_stands_until_somebody_says_no() {
+fn a_failed_handshake_leaves_what_was_before() {
     let mut friends = friends(Policy::Open);
     assert!(friends.asking(&candidate(2), NOW));
-    let undo = |friends: &Friends, before: Option<&Entry>, failure| {
-        friends.handshake_failed(&pod(2), before, failure)
-    };
     assert_eq!(
-        undo(&friends, None, Failure::NoAnswer),
+        friends.handshake_failed(&pod(2), None),
         Undo::Forget,
         "it was none before"
     );
-    let before = friends.get(&pod(2)).cloned();
-    assert_eq!(undo(&friends, before.as_ref(), Failure::NoAnswer), Undo::Nothing);
-    assert_eq!(undo(&friends, before.as_ref(), Failure::Refused), Undo::Forget);
+    let entry = |phase| Entry {
+        phase,
+        ..friends.get(&pod(2)).expect("listed").clone()
+    };
+    for (before, undo) in [
+        (Phase::Ejected, Undo::Eject),
+        (Phase::AskedUs, Undo::Restore),
+        (Phase::EndedByUs, Undo::Restore),
+        (Phase::Asking, Undo::Forget),
+    ] {
+        assert_eq!(
+            friends.handshake_failed(&pod(2), Some(&entry(before))),
+            undo,
+            "{before:?}"
+        );
+    }
     assert!(friends.gained(&candidate(2), NOW));
     assert_eq!(
-        undo(&friends, None, Failure::Refused),
+        friends.handshake_failed(&pod(2), None),
         Undo::Nothing,
         "they asked us meanwhile"
     );
     friends.happened(&pod(2), Event::Remove, NOW);
-    assert_eq!(undo(&friends, None, Failure::NoAnswer), Undo::Unsay);
-}
-
-#[test]
-fn whoever_does_not_answer_is_asked_every_round_and_ever_more_rarely() {
-    let round = Duration::from_secs(600);
-    let mut friends = Friends::new(pod(1), Policy::Open, 20, round);
-    assert!(friends.asking(&candidate(2), NOW));
-    let mut asked_after = Vec::new();
-    for minutes in 0..=150 {
-        let now = later(NOW, Duration::from_secs(60 * minutes));
-        asked_after.extend(friends.begin_asking(now).iter().map(|_| minutes));
-    }
-    assert_eq!(asked_after, [10, 30, 70, 150]);
+    assert_eq!(friends.handshake_failed(&pod(2), None), Undo::Unsay);
 }
 
 #[test]

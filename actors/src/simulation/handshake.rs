@@ -12,7 +12,7 @@ use crate::catalog::sync::Input;
 use crate::friends::messages::Phase;
 use crate::friends::phases::Event;
 use crate::friends::records as friend_rows;
-use crate::friends::state::{Answer, Candidate, Entry, Failure, Undo};
+use crate::friends::state::{Answer, Candidate, Entry, Undo};
 use crate::swarm::Admitted;
 
 /// Where an answer goes: the pod and the number of its question.
@@ -105,7 +105,7 @@ impl World {
                 let then = &mut self.running(pod).pending.then;
                 then.push(Then::Ask { handshake, ours });
             }
-            None => self.take_back(pod, handshake, Failure::NoAnswer),
+            None => self.take_back(pod, handshake),
         }
         self.go_on(pod);
     }
@@ -150,28 +150,17 @@ impl World {
 
     /// What came of our asking.
     pub(super) fn on_befriended(&mut self, pod: usize, handshake: Handshake, response: Option<Response>) {
-        let failure = match response {
+        let theirs = match response {
             Some(Response::Befriended { friendship, .. }) => {
-                match self.yes_of(pod, handshake.candidate.pod, friendship) {
-                    Some(theirs) => {
-                        self.both_agree(pod, handshake, theirs, None);
-                        return self.go_on(pod);
-                    }
-                    None => Failure::Refused,
-                }
+                self.yes_of(pod, handshake.candidate.pod, friendship)
             }
-            Some(Response::Refused {
-                reason: Refusal::AskedOperator,
-                ..
-            }) => return,
-            None
-            | Some(Response::Refused {
-                reason: Refusal::Busy,
-                ..
-            }) => Failure::NoAnswer,
-            Some(_) => Failure::Refused,
+            // In no story does an operator answer those who wait, so they give up.
+            _ => None,
         };
-        self.take_back(pod, handshake, failure);
+        match theirs {
+            Some(theirs) => self.both_agree(pod, handshake, theirs, None),
+            None => self.take_back(pod, handshake),
+        }
         self.go_on(pod);
     }
 
@@ -210,7 +199,7 @@ impl World {
             && self.running(pod).friends.gained(&handshake.candidate, now);
         self.trace(pod, || format!("agrees with {}: {agreed}", friend.short()));
         if !agreed {
-            self.take_back(pod, handshake, Failure::NoAnswer);
+            self.take_back(pod, handshake);
             if let Some((to, _)) = answer {
                 self.reply(pod, to, &Response::refused(Refusal::Busy, "taken back"));
             }
@@ -232,11 +221,11 @@ impl World {
     }
 
     /// A handshake failed.
-    fn take_back(&mut self, pod: usize, handshake: Handshake, failure: Failure) {
+    fn take_back(&mut self, pod: usize, handshake: Handshake) {
         let Handshake { candidate, before } = handshake;
         let other = candidate.pod;
         let friends = &mut self.running(pod).friends;
-        match (friends.handshake_failed(&other, before.as_ref(), failure), before) {
+        match (friends.handshake_failed(&other, before.as_ref()), before) {
             (Undo::Nothing, _) => {}
             (Undo::Eject, Some(before)) => {
                 friends.restore(other, before);
@@ -426,7 +415,7 @@ impl World {
                     to,
                 });
             }
-            None => self.take_back(pod, handshake, Failure::NoAnswer),
+            None => self.take_back(pod, handshake),
         }
         self.go_on(pod);
     }

@@ -196,11 +196,6 @@ impl World {
                     friends.swap_remove(left_out);
                 }
                 friends.into_iter().for_each(|friend| self.catch_up(pod, friend));
-                let now = self.clock();
-                let unanswered = self.running(pod).friends.begin_asking(now);
-                unanswered
-                    .into_iter()
-                    .for_each(|candidate| self.shake_hands(pod, candidate));
             }
         }
     }
