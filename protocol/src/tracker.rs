@@ -326,6 +326,9 @@ pub enum ServerMessage {
         complete: u32,
         /// Peers that do not.
         incomplete: u32,
+        /// Those of both that came over WebSocket, the asker among them: people in front of a page, where seeding pods and
+        /// BitTorrent clients are none. Ours alone; clients that do not know it pass over it.
+        viewers: u32,
     },
     /// Another peer's offer.
     Offer {
@@ -377,12 +380,14 @@ impl ServerMessage {
                 interval,
                 complete,
                 incomplete,
+                viewers,
             } => to_json(&ReplyText {
                 action: Action::Announce,
                 info_hash: Binary(*info_hash.as_bytes()),
                 interval: *interval,
                 complete: *complete,
                 incomplete: *incomplete,
+                viewers: *viewers,
             }),
             Self::Offer {
                 info_hash,
@@ -641,9 +646,10 @@ mod tests {
                     interval: 120,
                     complete: 1,
                     incomplete: 2,
+                    viewers: 3,
                 },
                 format!(
-                    r#"{{"action":"announce","info_hash":"{hash}","interval":120,"complete":1,"incomplete":2}}"#
+                    r#"{{"action":"announce","info_hash":"{hash}","interval":120,"complete":1,"incomplete":2,"viewers":3}}"#
                 ),
             ),
             (

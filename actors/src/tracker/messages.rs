@@ -167,4 +167,6 @@ pub struct SwarmSize {
     pub seeders: u32,
     /// Peers that do not.
     pub leechers: u32,
+    /// Those of both that came over WebSocket: people in front of a page.
+    pub viewers: u32,
 }

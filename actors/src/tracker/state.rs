@@ -313,13 +313,19 @@ impl Tracker {
         counts
     }
 
-    /// The same without the number of downloads.
+    /// Peers of the torrent that came over WebSocket.
+    pub(super) fn viewers(&self, info_hash: &InfoHash) -> u32 {
+        self.swarms.get(info_hash).map_or(0, Swarm::viewers)
+    }
+
+    /// The same, with how many of them watch, without the number of downloads.
     #[must_use]
     pub fn size(&self, info_hash: &InfoHash) -> SwarmSize {
         let counts = self.counts(info_hash);
         SwarmSize {
             seeders: counts.complete,
             leechers: counts.incomplete,
+            viewers: self.viewers(info_hash),
         }
     }
 

@@ -147,6 +147,11 @@ impl Swarm {
         }
     }
 
+    /// How many browsers there are.
+    pub(super) fn viewers(&self) -> u32 {
+        u32::try_from(self.browsers.len()).unwrap_or(u32::MAX)
+    }
+
     /// Marks a browser as one that has finished, and counts it if it had not.
     pub(super) fn complete(&mut self, id: PeerId) {
         let finished = self.browsers.set_seeder(id, true);

@@ -110,7 +110,8 @@ async fn two_browsers_find_each_other_through_their_texts() {
         desk.size(&hash()),
         SwarmSize {
             seeders: 0,
-            leechers: 2
+            leechers: 2,
+            viewers: 2,
         }
     );
     desk.disconnect(a.socket);

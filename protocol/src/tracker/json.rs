@@ -350,6 +350,7 @@ pub(super) struct ReplyText {
     pub(super) interval: u32,
     pub(super) complete: u32,
     pub(super) incomplete: u32,
+    pub(super) viewers: u32,
 }
 
 #[derive(Serialize)]

@@ -7,7 +7,7 @@
 //! | `video` | `{"id":uuid or null,"change":"published"/"changed"/"removed","isLocal":bool}` | a public video, or one of the caller's own |
 //! | `friends` | `{}` | a friend came, left, or is in another state |
 //! | `comments` | `{"id":uuid}` | with `?video=`: somebody wrote, deleted or hid a comment about it |
-//! | `swarm` | `{"id":uuid,"seeders":n,"leechers":n}` | with `?video=` (an id as elsewhere): who is in its swarms on this pod's tracker |
+//! | `swarm` | `{"id":uuid,"seeders":n,"leechers":n,"viewers":n}` | with `?video=` (an id as elsewhere): who is in its swarms on this pod's tracker |
 //!
 //! Every hint has an id. Who returns with it in `Last-Event-ID`, or with that of a page (`data-moment`) in `?since=`, is told
 //! to look when something changed meanwhile; nothing is ever sent twice. A comment every [`HEARTBEAT`] keeps proxies from
@@ -184,13 +184,19 @@ impl Talk {
             let size = self.site.rooms().desk.size(&file.info_hash);
             sum.seeders = sum.seeders.saturating_add(size.seeders);
             sum.leechers = sum.leechers.saturating_add(size.leechers);
+            sum.viewers = sum.viewers.saturating_add(size.viewers);
         }
         Some(sum)
     }
 
     fn swarm_event(&self, size: SwarmSize) -> Event {
         let id = self.video.as_ref().map(|video| video.id.to_string());
-        let data = json!({ "id": id, "seeders": size.seeders, "leechers": size.leechers });
+        let data = json!({
+            "id": id,
+            "seeders": size.seeders,
+            "leechers": size.leechers,
+            "viewers": size.viewers,
+        });
         Event::default().event("swarm").data(data.to_string())
     }
 }

@@ -19,7 +19,7 @@ export function parseHint(kind: string, data: string): Hint | undefined {
   const fields = asObject(JSON.parse(data), kind);
   if (kind === 'video') return { kind, id: fields.id === null ? undefined : asText(fields.id, 'id'), change: asText(fields.change, 'change'), isLocal: fields.isLocal === true };
   if (kind === 'comments') return { kind, id: asText(fields.id, 'id') };
-  if (kind === 'swarm') return { kind, id: asText(fields.id, 'id'), count: asNumber(fields.seeders, 'seeders') + asNumber(fields.leechers, 'leechers') };
+  if (kind === 'swarm') return { kind, id: asText(fields.id, 'id'), count: asNumber(fields.viewers, 'viewers') };
   return undefined;
 }
 

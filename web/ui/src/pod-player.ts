@@ -74,7 +74,7 @@ export class PodPlayer extends HTMLElement {
   /** The controls, once they are here. */
   #controls: HTMLElement | undefined;
   #listening: AbortController | undefined;
-  /** How many this pod's tracker has in the swarm, as it last said. */
+  /** How many watch with this pod's tracker, as it last said. */
   #counted: number | undefined;
 
   connectedCallback(): void {

@@ -56,7 +56,7 @@ export class SwarmEngine {
     return [...this.#connections];
   }
 
-  /** How many each tracker has in the swarm, this page included, as its last answer has it. */
+  /** How many watch, this page included, as each tracker's last answer has it. */
   get swarmSizes(): ReadonlyMap<string, number> {
     this.#count();
     return this.#sizes;
@@ -180,7 +180,8 @@ export class SwarmEngine {
     const tracker = this.#torrent?.discovery?.tracker;
     if (this.#counting || !tracker) return;
     this.#counting = true;
-    tracker.on('update', ({ announce, complete, incomplete }) => void this.#sizes.set(announce, complete + incomplete));
+    tracker.on('update', ({ announce, complete, incomplete, viewers }) =>
+      void this.#sizes.set(announce, viewers ?? complete + incomplete));
   }
 
   #fail(error: unknown): void {

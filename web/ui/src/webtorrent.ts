@@ -36,6 +36,8 @@ export interface TrackerAnswer {
   readonly announce: string;
   readonly complete: number;
   readonly incomplete: number;
+  /** Those of them that watch, which trackers of pods tell: the others seed, or are BitTorrent clients. */
+  readonly viewers?: number;
 }
 
 export interface ClientOptions {

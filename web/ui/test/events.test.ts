@@ -54,7 +54,7 @@ const settled = () => vi.advanceTimersByTimeAsync(0);
 
 test('hints are read, and what is not understood is left', () => {
   expect(parseHint('video', '{"id":null,"change":"removed","isLocal":true}')).toEqual({ kind: 'video', id: undefined, change: 'removed', isLocal: true });
-  expect(parseHint('swarm', '{"id":"u","seeders":2,"leechers":3}')).toEqual({ kind: 'swarm', id: 'u', count: 5 });
+  expect(parseHint('swarm', '{"id":"u","seeders":2,"leechers":3,"viewers":4}')).toEqual({ kind: 'swarm', id: 'u', count: 4 });
   expect(parseHint('weather', '{}')).toBeUndefined();
   expect(() => parseHint('video', '{"id":7}')).toThrow('id is not a text');
 });

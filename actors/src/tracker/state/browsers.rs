@@ -185,6 +185,7 @@ impl Tracker {
             interval: self.interval_secs(),
             complete: counts.complete,
             incomplete: counts.incomplete,
+            viewers: self.viewers(&info_hash),
         };
         Effect::Send { socket, message }
     }

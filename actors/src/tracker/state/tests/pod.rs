@@ -85,6 +85,20 @@ fn the_pod_is_one_seeder_whatever_ways_lead_to_it() {
 }
 
 #[test]
+fn whoever_watches_is_told_how_many_do_and_pods_and_clients_do_not() {
+    let mut world = World::seeding();
+    world.clients_of(5, Family::Any);
+    let a = world.leecher(1);
+    let b = world.leecher(2);
+    assert_eq!(world.size(), (1, 3), "the pod; a client and two browsers");
+    assert_eq!(world.tracker.size(&VIDEO).viewers, 2);
+    world.tracker.disconnect(a);
+    assert_eq!(world.tracker.size(&VIDEO).viewers, 1);
+    world.tracker.disconnect(b);
+    assert_eq!(world.tracker.size(&VIDEO).viewers, 0);
+}
+
+#[test]
 fn the_first_offer_of_who_wants_something_is_for_the_pod() {
     let mut world = World::seeding();
     let a = world.leecher(1);
