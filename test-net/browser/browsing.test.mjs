@@ -69,7 +69,7 @@ test('links keep the document: title, address, focus, place and history are thos
   await page.locator('media-controller').waitFor();
   await start(page);
   await eventually('it plays', async () => (await playing(page)).time > 0.5);
-  await page.getByRole('link', { name: 'Log in' }).click();
+  await page.getByRole('navigation', { name: 'Pod' }).getByRole('link', { name: 'Log in' }).click();
   await heading(page, /^Log in/);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'username', 'a form that wants to be filled in is');
   assert.equal(await opened.born(), born, 'one document');
