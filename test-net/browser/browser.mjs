@@ -2,7 +2,7 @@
 
 import { chromium } from 'playwright-core';
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 const QUIET = [
   '--no-sandbox',
@@ -15,12 +15,14 @@ const QUIET = [
   // Videos start without a click, and two browsers on one machine may find each other.
   '--autoplay-policy=no-user-gesture-required',
   '--allow-loopback-in-peer-connection',
-  '--disable-features=WebRtcHideLocalIpsWithMdns',
 ];
 
+/** Addresses of this machine's own network are told to other browsers as they are, not as names of mDNS. */
+const PLAIN_ADDRESSES = '--disable-features=WebRtcHideLocalIpsWithMdns';
+
 /** One browser process of its own: nothing is shared with another but the network. */
-export async function openBrowser() {
-  return chromium.launch({ executablePath: EXECUTABLE, args: QUIET, headless: true });
+export async function openBrowser({ executable = EXECUTABLE, flags = [PLAIN_ADDRESSES] } = {}) {
+  return chromium.launch({ executablePath: executable, args: [...QUIET, ...flags], headless: true });
 }
 
 /** A page, and a record of everything it asked for and complained about. */

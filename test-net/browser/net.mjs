@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PROGRAM = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug', 'seedpod-test-net');
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Where cargo puts programs. */
+export const PROGRAMS = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
+const PROGRAM = join(PROGRAMS, 'seedpod-test-net');
 const START_DEADLINE = 60_000;
 
 /** Starts pods: friends of each other unless told otherwise, with further settings as environment variables. */
@@ -51,7 +53,7 @@ class Net {
   }
 }
 
-class Pod {
+export class Pod {
   #token;
 
   constructor(number, url, password, pid) {
@@ -98,6 +100,13 @@ class Pod {
     form.set('videofile', new File([readFileSync(file)], file.split('/').pop()));
     const { video } = await this.json('/api/v1/videos/upload', { method: 'POST', body: form, headers: await this.#auth() });
     return video;
+  }
+
+  /** Becomes a friend of the pod at this host. */
+  async befriend(host) {
+    const headers = { ...(await this.#auth()), 'content-type': 'application/json' };
+    const answer = await fetch(`${this.url}/api/v1/pods`, { method: 'POST', body: JSON.stringify({ host }), headers });
+    if (!answer.ok) throw new Error(`befriending ${host} on pod ${this.number}: ${answer.status} ${await answer.text()}`);
   }
 
   /** Removes a video for good. */
