@@ -78,6 +78,8 @@ pub(crate) enum Refused {
 pub(crate) struct Attempt {
     address: IpAddr,
     account: ContentHash,
+    /// The wait it was given beforehand, and takes back: no other.
+    until: Instant,
 }
 
 /// Wrong tries by address and by account; at most [`MAX_REMEMBERED`] of each.
@@ -90,9 +92,10 @@ pub(crate) struct Guesses {
 impl Guesses {
     /// Lets somebody try, or says why not. A refusal changes nothing: the wait that was told stays true.
     pub(crate) fn begin(&mut self, from: IpAddr, username: &str, now: Instant) -> Result<Attempt, Refused> {
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             address: counted_as(from),
             account: ContentHash::of(username.as_bytes()),
+            until: now,
         };
         let fresh = Origin {
             wrong: 0,
@@ -114,6 +117,7 @@ impl Guesses {
         origin.trying += 1;
         origin.last = now;
         origin.until = now + self.wait(origin.wrong, &attempt.account, now);
+        attempt.until = origin.until;
         if !self.origins.contains_key(&attempt.address) && !self.make_room(now) {
             return Err(Refused::Busy);
         }
@@ -123,14 +127,14 @@ impl Guesses {
 
     /// The password was wrong: whoever tried waits from now on.
     pub(crate) fn wrong(&mut self, attempt: Attempt, now: Instant) {
-        let Attempt { address, account } = attempt;
+        let Attempt { address, account, .. } = attempt;
         self.blame(account, now);
         let Some(mut origin) = self.origins.get(&address).copied() else {
             return;
         };
         origin.trying = origin.trying.saturating_sub(1);
         origin.last = now;
-        origin.until = now + self.wait(origin.wrong, &account, now);
+        origin.until = origin.until.max(now + self.wait(origin.wrong, &account, now));
         self.origins.insert(address, origin);
     }
 
@@ -141,7 +145,9 @@ impl Guesses {
         };
         origin.trying = origin.trying.saturating_sub(1);
         origin.wrong = origin.wrong.saturating_sub(1);
-        origin.until = now;
+        if origin.until == attempt.until {
+            origin.until = now;
+        }
         if origin.wrong == 0 {
             self.origins.remove(&attempt.address);
         }

@@ -162,6 +162,24 @@ fn an_account_of_ones_own_does_not_make_guesses_free() {
 }
 
 #[test]
+fn one_try_forgives_or_shortens_no_wait_of_another_under_way() {
+    let mut desk = Desk::new();
+    for number in 0..TARGET {
+        let address = Ipv4Addr::from(0x0a00_0000 + number).to_string();
+        desk.guess(&address, "root").unwrap();
+    }
+    for _ in 0..FREE_AT_TARGET {
+        desk.guess(OTHER, "nobody").unwrap();
+    }
+    let [own, unknown] = ["mallory", "nobody"].map(|account| desk.begin(OTHER, account).unwrap());
+    let at_target = desk.begin(OTHER, "root").unwrap();
+    desk.guesses.wrong(at_target, desk.now);
+    desk.guesses.take_back(own, desk.now);
+    desk.guesses.wrong(unknown, desk.now);
+    assert!(desk.wait(OTHER, "root") >= FIRST_WAIT_AT_TARGET);
+}
+
+#[test]
 fn a_target_leaves_each_address_few_guesses_and_its_owner_in() {
     let mut desk = Desk::new();
     let many = |number: u32| Ipv4Addr::from(0x0a00_0000 + number).to_string();
