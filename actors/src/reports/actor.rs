@@ -89,20 +89,20 @@ impl ReportsActor {
             Err(error) => return Box::pin(actix::fut::err(error)),
         };
         let Writes { put, delete } = writes;
-        let number = put.number;
         let mut transaction = Transaction::new();
         transaction.put(tables::REPORTS, row_key(&put.key()), encode(&put));
         if let Some((key, _)) = &delete {
             transaction.delete(tables::REPORTS, row_key(key));
         }
         Box::pin(self.commit(transaction).map(move |written, actor, _| {
-            if written.is_err() {
+            // A later word about it stands.
+            if written.is_err() && actor.state.get(&key) == Some(&put) {
                 actor.state.forget(&key);
                 let lost = before.into_iter().chain(delete.map(|(_, report)| report));
                 lost.for_each(|report| actor.state.restore(report));
             }
             actor.show();
-            written.map(|()| number)
+            written.map(|()| put.number)
         }))
     }
 
@@ -117,6 +117,9 @@ impl ReportsActor {
     fn send_due(&mut self, ctx: &mut Context<Self>) {
         for (report, pause) in self.state.due(clock::now()) {
             let Some(envelope) = self.sign(&report) else {
+                // Nothing was written: after the next start it is tried once more, perhaps by a program that can.
+                let refused = Delivery::Refused("It could not be signed.".to_owned());
+                let _ = self.state.sent(&report, pause, Some(refused), clock::now());
                 continue;
             };
             let (swarm, to) = (self.swarm.clone(), report.origin);

@@ -8,11 +8,15 @@ use seedpod_protocol::records;
 
 use super::messages::{Delivery, MAX_NOTE, ReportEntry, ReportPage, ReportState, ReportsError};
 
-/// Reports kept in all.
-pub(crate) const MAX_REPORTS: usize = 10_000;
+/// Reports kept of one friend: it may fill its own place, and no other.
+pub(crate) const MAX_OF_FRIEND: usize = 1_000;
 
-/// Reports kept of one pod, this one included: a friend may fill its own place, and no other.
-pub(crate) const MAX_OF_POD: usize = 1_000;
+/// Reports kept of all friends together. They never shut out this pod's own users.
+pub(crate) const MAX_OF_FRIENDS: usize = 10_000;
+
+/// Reports kept of one user of this pod, and of all of them.
+pub(crate) const MAX_OF_USER: usize = 100;
+pub(crate) const MAX_OF_USERS: usize = 10_000;
 
 /// Reports that are taken within [`HOUR`]: of a friend, and of a user of this pod.
 pub(crate) const MAX_AN_HOUR: usize = 30;
@@ -27,6 +31,9 @@ const MAX_PAGE: usize = 100;
 /// How long to wait before a report is sent again; doubled every time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// An origin that has not answered for so long is not asked any more, and the report can make room once it was decided.
+const GIVE_UP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Reports sent at the same time.
 const SENT_AT_ONCE: usize = 16;
@@ -193,7 +200,7 @@ impl Reports {
         }
         let held = self.reports.get(&key);
         let makes_room = match held {
-            None => self.room_for(&pod)?,
+            None => self.room_for(&key)?,
             Some(_) => None,
         };
         let delivery = if said.origin == self.me {
@@ -225,14 +232,22 @@ impl Reports {
         Ok(Writes { put: report, delete })
     }
 
-    /// What has to go for another report of a pod: its oldest that was decided.
-    fn room_for(&self, pod: &PodId) -> Result<Option<Key>, ReportsError> {
-        let of_pod = self.of_pod.get(pod).copied().unwrap_or(0);
-        if of_pod < MAX_OF_POD && self.reports.len() < MAX_REPORTS {
+    /// What has to go for another report of a friend, or of a user of this pod: the oldest of theirs that was decided.
+    fn room_for(&self, new: &Key) -> Result<Option<Key>, ReportsError> {
+        let ours = new.pod == self.me;
+        let theirs = |key: &&Key| key.pod == new.pod && (!ours || key.reporter == new.reporter);
+        let own = self.of_pod.get(&self.me).copied().unwrap_or(0);
+        let is_room = if ours {
+            own < MAX_OF_USERS && self.reports.keys().filter(theirs).count() < MAX_OF_USER
+        } else {
+            let of_pod = self.of_pod.get(&new.pod).copied().unwrap_or(0);
+            of_pod < MAX_OF_FRIEND && self.reports.len() - own < MAX_OF_FRIENDS
+        };
+        if is_room {
             return Ok(None);
         }
         let decided = self.reports.iter().filter(|(key, report)| {
-            key.pod == *pod && report.state != ReportState::Pending && report.delivery != Delivery::Waiting
+            theirs(key) && report.state != ReportState::Pending && report.delivery != Delivery::Waiting
         });
         let oldest = decided.min_by_key(|(_, report)| (report.updated_at, report.number));
         oldest
@@ -326,6 +341,10 @@ impl Reports {
                 held.delivery = delivery;
                 Some(held.clone())
             }
+            None if same && now.since(held.updated_at) >= GIVE_UP => {
+                held.delivery = Delivery::Refused("The pod has not answered for a month.".to_owned());
+                Some(held.clone())
+            }
             None => {
                 let next = (pause * 2).min(LAST_PAUSE);
                 self.due.insert(key, (now.saturating_add(pause), next));
@@ -348,7 +367,7 @@ impl Reports {
                 && number.is_none_or(|number| report.number == number)
         };
         let by_number = self.numbers.values().filter_map(|key| self.reports.get(key));
-        // There are at most MAX_REPORTS, and only administrators ask.
+        // There are some thousands at most, and only administrators ask.
         let mut matching: Vec<&Report> = by_number.filter(matching).collect();
         if !ascending {
             matching.reverse();
@@ -387,9 +406,15 @@ impl Reports {
     #[cfg(test)]
     pub(crate) fn check(&self) {
         assert_eq!(self.numbers.len(), self.reports.len());
-        assert!(self.reports.len() <= MAX_REPORTS);
         assert_eq!(self.of_pod.values().sum::<usize>(), self.reports.len());
-        assert!(self.of_pod.values().all(|count| (1..=MAX_OF_POD).contains(count)));
+        for (pod, count) in &self.of_pod {
+            let most = if *pod == self.me {
+                MAX_OF_USERS
+            } else {
+                MAX_OF_FRIEND
+            };
+            assert!((1..=most).contains(count), "{count} of {pod}");
+        }
         assert_eq!(self.about.values().sum::<u32>() as usize, self.reports.len());
         let pending = |report: &&Report| report.state == ReportState::Pending;
         assert_eq!(self.reports.values().filter(pending).count(), self.pending);

@@ -90,11 +90,11 @@ fn a_friend_fills_its_own_place_and_decided_ones_make_room() {
         }
         take(reports, 2, about(1, u32::try_from(number).unwrap(), "ann"), hour)
     };
-    for number in 0..MAX_OF_POD {
+    for number in 0..MAX_OF_FRIEND {
         fill(&mut reports, number).unwrap();
     }
     assert!(matches!(
-        fill(&mut reports, MAX_OF_POD + MAX_AN_HOUR),
+        fill(&mut reports, MAX_OF_FRIEND + MAX_AN_HOUR),
         Err(ReportsError::TooMany)
     ));
     assert!(take(&mut reports, 3, about(1, 1, "ann"), 99).is_ok());
@@ -109,6 +109,46 @@ fn a_friend_fills_its_own_place_and_decided_ones_make_room() {
         .unwrap();
     reports.check();
     assert_eq!(writes.delete.unwrap().1.number, 7, "the one decided first");
+}
+
+#[test]
+fn friends_together_and_one_user_keep_nobody_here_from_reporting() {
+    let mut reports = Reports::new(pod(1));
+    let mut number = 0;
+    let mut fill = |reports: &mut Reports, by: u8, reporter: &str| {
+        number += 1;
+        // An hour later each time: pace is another matter.
+        reports.take(pod(by), about(1, number, reporter), at(u64::from(number) * 3_600))
+    };
+    for friend in 0..10 {
+        for _ in 0..MAX_OF_FRIEND {
+            fill(&mut reports, 2 + friend, "eve").unwrap();
+        }
+    }
+    assert!(matches!(
+        fill(&mut reports, 99, "eve"),
+        Err(ReportsError::TooMany)
+    ));
+    for _ in 0..MAX_OF_USER {
+        fill(&mut reports, 1, "ann").unwrap();
+    }
+    assert!(matches!(fill(&mut reports, 1, "ann"), Err(ReportsError::TooMany)));
+    fill(&mut reports, 1, "bob").unwrap();
+    reports.check();
+}
+
+#[test]
+fn an_origin_that_is_gone_is_given_up() {
+    let mut reports = Reports::new(pod(1));
+    take(&mut reports, 1, about(2, 1, "ann"), 10).unwrap();
+    let [(report, pause)] = reports.due(at(10)).try_into().unwrap();
+    let month = 10 + GIVE_UP.as_secs();
+    assert_eq!(reports.sent(&report, pause, None, at(month - 1)), None);
+    let [(report, pause)] = reports.due(at(month + 60)).try_into().unwrap();
+    let given_up = reports.sent(&report, pause, None, at(month + 60)).unwrap();
+    assert!(matches!(given_up.delivery, Delivery::Refused(_)), "{given_up:?}");
+    assert_eq!(reports.due(at(month * 2)), []);
+    reports.check();
 }
 
 #[test]
