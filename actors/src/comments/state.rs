@@ -12,8 +12,8 @@ use super::messages::{CommentKey, CommentTotals, CommentsError, Deleted, Standin
 use super::threads::{Answer, Root, Threads};
 use crate::catalog::messages::HeldRecord;
 
-/// Comments of one pod that are looked at. What is beyond stays in the catalog, unseen: a friend may fill its own place,
-/// and no other.
+/// Comments of one friend that are looked at. What is beyond stays in the catalog, unseen: a friend may fill its own place,
+/// and no other. This pod's users are held to [`MAX_OF_USER`] before they write.
 const MAX_OF_AUTHOR: usize = 100_000;
 
 /// Comments that one user of this pod may have.
@@ -41,7 +41,9 @@ pub(crate) struct Conversation {
     of_author: HashMap<PodId, HashSet<CommentId>>,
     /// How many each user of this pod wrote.
     of_user: HashMap<Arc<str>, usize>,
-    /// Those that are live no longer: by whose word, and their number here.
+    /// Whose word there is that a comment is live no longer, and the number of that word here. Such a word names no nonce, so
+    /// anybody can sign one for any id: while the comment is held only its author's counts, and the others wait. Were they
+    /// thrown away, what is shown after its author left would depend on the order in which things came.
     gone: HashMap<CommentId, BTreeMap<PodId, u64>>,
     /// Comments that somebody signed a hide of, and under which video. Only the video's origin counts.
     hides: HashMap<(PodId, CommentId), VideoId>,
@@ -140,7 +142,7 @@ impl Conversation {
             |(id, by): (&CommentId, &BTreeMap<PodId, u64>)| by.contains_key(author).then_some(*id);
         let gone: Vec<CommentId> = self.gone.iter().filter_map(by_author).collect();
         for id in gone {
-            self.forget_gone(&id, Some(author));
+            self.forget_gone(&id, author);
             self.behead(&id);
         }
         let of_author = |(by, id): &(PodId, CommentId)| (by == author).then_some(*id);
@@ -170,12 +172,13 @@ impl Conversation {
             return;
         };
         let of_author = self.of_author.entry(header.author).or_default();
-        if !of_author.contains(&id) && of_author.len() >= MAX_OF_AUTHOR {
+        let is_full = header.author != self.me && of_author.len() >= MAX_OF_AUTHOR;
+        if is_full && !of_author.contains(&id) {
             return;
         }
         // What an earlier version said of it no longer holds.
         self.drop_comment(&id);
-        self.forget_gone(&id, None);
+        self.forget_gone(&id, &header.author);
         self.of_author.entry(header.author).or_default().insert(id);
         let owner: Arc<str> = comment.owner.as_str().into();
         if header.author == self.me {
@@ -208,15 +211,16 @@ impl Conversation {
         self.behead(&id);
     }
 
-    /// A comment is not live any more. Such a word names no nonce, so anybody can sign one for any id.
+    /// A comment is not live any more, says the author of this header.
     fn lose(&mut self, header: &Header, number: u64) {
         let Ok(id) = CommentId::try_from(header.object) else {
             return;
         };
-        if let Some(held) = self.comments.get(&id) {
-            if held.author != header.author {
-                return;
-            }
+        if self
+            .comments
+            .get(&id)
+            .is_some_and(|held| held.author == header.author)
+        {
             if let Some(ids) = self.of_author.get_mut(&header.author) {
                 ids.remove(&id);
             }
@@ -225,26 +229,30 @@ impl Conversation {
         if header.state == State::Live {
             return; // it says something that we cannot read
         }
-        self.gone.entry(id).or_default().insert(header.author, number);
+        if let Some(earlier) = self.gone.entry(id).or_default().insert(header.author, number) {
+            self.numbers.remove(&earlier);
+        }
         self.numbers.insert(number, id);
         self.behead(&id);
     }
 
-    /// Forgets that a comment is gone, or that one author said so.
-    fn forget_gone(&mut self, id: &CommentId, author: Option<&PodId>) {
+    /// Forgets that an author said a comment is gone.
+    fn forget_gone(&mut self, id: &CommentId, author: &PodId) {
         let Some(by) = self.gone.get_mut(id) else {
             return;
         };
-        let forgotten = match author {
-            Some(author) => by.remove_entry(author).into_iter().collect(),
-            None => std::mem::take(by),
-        };
+        let number = by.remove(author);
         if by.is_empty() {
             self.gone.remove(id);
         }
-        for number in forgotten.into_values() {
+        if let Some(number) = number {
             self.numbers.remove(&number);
         }
+    }
+
+    /// Whether there is no such comment, and a word that it is gone.
+    fn is_gone(&self, id: &CommentId) -> bool {
+        self.gone.contains_key(id) && !self.comments.contains_key(id)
     }
 
     fn hide(&mut self, header: &Header, hide: Option<&Hide>) {
@@ -317,22 +325,21 @@ impl Conversation {
         };
         threads.set_hidden(*id, held.at, false);
         match held.reply {
-            None => {
-                let root = match self.gone.contains_key(id) {
-                    true => Root::Gone,
-                    false => Root::Unknown,
-                };
-                threads.set_root(*id, root);
-            }
+            None => threads.set_root(*id, Root::Unknown),
             Some(_) if hidden => {}
             Some(reply) => {
                 threads.remove(reply.thread, held.answer(*id));
-                if !threads.has_replies(&reply.thread)
-                    && let Some(subjects) = self.replied.get_mut(&reply.thread)
-                {
-                    subjects.remove(&held.on);
-                    if subjects.is_empty() {
-                        self.replied.remove(&reply.thread);
+                if !threads.has_replies(&reply.thread) {
+                    let root = self.comments.get(&reply.thread);
+                    if !root.is_some_and(|root| root.reply.is_none() && root.on == held.on) {
+                        // Nothing is left of the thread.
+                        threads.set_root(reply.thread, Root::Unknown);
+                    }
+                    if let Some(subjects) = self.replied.get_mut(&reply.thread) {
+                        subjects.remove(&held.on);
+                        if subjects.is_empty() {
+                            self.replied.remove(&reply.thread);
+                        }
                     }
                 }
             }
@@ -346,7 +353,7 @@ impl Conversation {
     fn behead(&mut self, id: &CommentId) {
         let held = self.comments.get(id).filter(|held| held.reply.is_none());
         let stands = held.map(|held| held.on);
-        let root = match self.gone.contains_key(id) {
+        let root = match self.is_gone(id) {
             true => Root::Gone,
             false => Root::Unknown,
         };
@@ -366,6 +373,7 @@ impl Conversation {
         let Some(held) = self.comments.remove(id) else {
             return;
         };
+        self.behead(id);
         self.numbers.remove(&held.number);
         if held.author == self.me
             && let Some(count) = self.of_user.get_mut(&held.owner)
@@ -602,7 +610,10 @@ impl Conversation {
     pub(crate) fn check(&self) {
         let gone: usize = self.gone.values().map(BTreeMap::len).sum();
         assert_eq!(self.numbers.len(), self.comments.len() + gone);
-        assert!(self.gone.keys().all(|id| !self.comments.contains_key(id)));
+        for (id, held) in &self.comments {
+            let by_author = self.gone.get(id).is_some_and(|by| by.contains_key(&held.author));
+            assert!(!by_author, "what is held is not gone by its author's word");
+        }
         for (thread, subjects) in &self.replied {
             assert!(!subjects.is_empty());
             assert!(subjects.iter().all(|on| self.threads[on].has_replies(thread)));
@@ -612,6 +623,7 @@ impl Conversation {
         for threads in self.threads.values() {
             assert!(!threads.is_empty());
             threads.check();
+            assert!(threads.bare().all(|id| self.comments.contains_key(id)));
         }
         for (id, held) in &self.comments {
             assert!(self.of_author[&held.author].contains(id));

@@ -184,10 +184,6 @@ fn what_was_deleted_stands_for_its_replies_alone() {
     let mut room = Room::new();
     let thread = room.hears(&says(2, comment(1, None)));
     let reply = room.hears(&says(3, comment(2, to(thread, thread))));
-    // Only its author's word counts.
-    room.hears(&removes(3, thread));
-    assert_eq!(room.ids(), [thread]);
-    assert!(room.shown()[0].1);
     let removal = removes(2, thread);
     room.hears(&removal);
     assert_eq!(
@@ -196,6 +192,7 @@ fn what_was_deleted_stands_for_its_replies_alone() {
     );
     room.hears(&removes(3, reply));
     assert_eq!(room.shown(), []);
+    assert!(room.0.threads.is_empty(), "nothing is left of it");
     // Who hears of it all later sees the same.
     let mut later = Room::new();
     later.hears(&says(3, comment(2, to(thread, thread))));
@@ -204,6 +201,39 @@ fn what_was_deleted_stands_for_its_replies_alone() {
         later.shown(),
         [(thread, false, vec![(reply, Some(removal.number))])]
     );
+    later.0.forget_author(&key(3).id());
+    assert!(later.0.threads.is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn while_a_comment_is_held_its_authors_word_alone_counts() {
+    let (theirs, strangers) = (says(2, comment(1, None)), removes(3, thread_of(2)));
+    let reply = says(1, comment(2, to(thread_of(2), thread_of(2))));
+    let mut rooms = [Room::new(), Room::new()];
+    for record in [&theirs, &strangers, &reply] {
+        rooms[0].hears(record);
+    }
+    for record in [&strangers, &reply, &theirs] {
+        rooms[1].hears(record);
+    }
+    for room in &mut rooms {
+        assert!(room.shown()[0].1, "the comment is shown");
+        room.0.forget_author(&key(2).id());
+        room.0.check();
+    }
+    // Somebody says it is gone, and nobody that it is there.
+    let mut fresh = Room::new();
+    fresh.hears(&strangers);
+    fresh.hears(&reply);
+    assert!(!fresh.shown()[0].1);
+    for room in &rooms {
+        assert_eq!(room.shown(), fresh.shown(), "whatever came first");
+    }
+}
+
+/// The comment with nonce 1 of an author.
+fn thread_of(author: u8) -> CommentId {
+    comment(1, None).id(&key(author).id())
 }
 
 #[test]

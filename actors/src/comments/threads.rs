@@ -200,6 +200,16 @@ impl Threads {
         }
     }
 
+    /// Threads that have nothing but a beginning.
+    #[cfg(test)]
+    pub(crate) fn bare(&self) -> impl Iterator<Item = &CommentId> {
+        let bare = self
+            .threads
+            .iter()
+            .filter(|(_, thread)| thread.replies.is_empty());
+        bare.map(|(id, _)| id)
+    }
+
     /// Panics when an invariant is broken.
     #[cfg(test)]
     pub(crate) fn check(&self) {
