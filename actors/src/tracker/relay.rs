@@ -301,6 +301,8 @@ impl Relay {
     /// Forgets a pod that is no friend any more.
     pub(super) fn forget(&mut self, friend: &PodId) {
         self.hints.forget(friend);
+        self.outbound.forget(friend);
+        self.inbound.forget(friend);
     }
 
     /// Forgets torrents that are not served any more.

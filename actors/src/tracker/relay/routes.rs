@@ -104,6 +104,15 @@ impl Routes {
         Some(leg)
     }
 
+    /// Forgets the offers under way from and to a pod that is no friend any more: their answers hold addresses of viewers.
+    pub(super) fn forget(&mut self, friend: &PodId) {
+        let theirs = self.legs.iter().filter(|(_, leg)| leg.friend == *friend);
+        let routes: Vec<Route> = theirs.map(|(route, _)| *route).collect();
+        for route in routes {
+            self.drop_leg(&route);
+        }
+    }
+
     /// Offers that wait for their answer.
     pub(super) fn len(&self) -> usize {
         self.legs.len()

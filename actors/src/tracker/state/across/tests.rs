@@ -417,6 +417,23 @@ fn a_friend_that_has_nobody_is_not_asked_again() {
 }
 
 #[test]
+fn no_answer_goes_to_a_pod_that_is_no_friend_any_more() {
+    let mut net = Net::new(2);
+    let a = net.viewer(0, 1);
+    net.announce(0, a, 1, 5, &[]);
+    net.hint();
+    let b = net.viewer(1, 2);
+    net.announce(1, b, 2, 5, &[21]);
+    assert_eq!(net.told(0, a).len(), 1);
+    net.pods[0].forget_friend(&id(1));
+    net.pods[0].check();
+    net.answer(0, a, 1, 2, 21);
+    let refused = Told::Failure(SocketRefusal::NoSuchOffer.text().to_owned());
+    assert_eq!(net.told(0, a), [refused]);
+    assert_eq!(net.told(1, b), []);
+}
+
+#[test]
 fn an_answer_counts_only_from_whom_the_offer_was_sent_to() {
     let mut net = Net::new(3);
     let a = net.viewer(0, 1);
