@@ -92,15 +92,17 @@ impl Succession {
     /// What statements that are all of this author come to, in whatever order they are.
     pub fn of<'a>(author: PodId, statements: impl IntoIterator<Item = &'a Verified<Record>>) -> Self {
         let mut succession = Self::new(author);
-        let mut left: Vec<_> = statements.into_iter().collect();
-        // One may have to wait for another that comes later; each round takes at least one in, or is the last.
-        loop {
-            let before = left.len();
-            left.retain(|statement| succession.tell(statement) == Told::Unlisted);
-            if left.is_empty() || left.len() == before {
-                return succession;
+        let statements: Vec<_> = statements.into_iter().collect();
+        // One may have to wait for another that comes later, and one that counted may stop to do so, with all that stood on
+        // it, and count again on another. A round settles at least the next key of the line for good, or is the last.
+        for _ in 0..=statements.len() {
+            let told = statements.iter().map(|statement| succession.tell(statement));
+            let news = told.filter(|told| matches!(told, Told::News { .. })).count();
+            if news == 0 {
+                break;
             }
         }
+        succession
     }
 
     /// Takes in a statement of this author about its keys. Anything else is answered with [`Told::Unlisted`].

@@ -362,5 +362,7 @@ proptest! {
         let mut turned = statements;
         if !turned.is_empty() { let at = turn.index(turned.len()); turned.rotate_left(at); turned.reverse(); }
         prop_assert_eq!(seen(&straight), seen(&settle(&turned)));
+        turned.push(pinned());
+        prop_assert_eq!(seen(&straight), seen(&Succession::of(alice().id(), &turned)), "heard at once");
     }
 }
