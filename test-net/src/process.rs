@@ -190,9 +190,28 @@ impl Pod {
     /// # Errors
     /// When it does not run or cannot be looked at.
     pub fn memory_kib(&self) -> anyhow::Result<u64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        Ok(line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?)
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most resident memory its process has had since its start, or since [`Pod::forget_memory_peak`], in KiB.
+    ///
+    /// # Errors
+    /// When it does not run or cannot be looked at.
+    pub fn memory_peak_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// Lets the peak of its memory begin at what it has now.
+    ///
+    /// # Errors
+    /// When it does not run, or the system does not do that.
+    pub fn forget_memory_peak(&self) -> anyhow::Result<()> {
+        let pid = self.pid().context("the pod does not run")?;
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("cannot forget the peak")
+    }
+
+    fn status_kib(&self, name: &str) -> anyhow::Result<u64> {
+        status_kib(self.pid().context("the pod does not run")?, name)
     }
 
     /// Processor time that its process has used, in the system and outside of it.
@@ -201,12 +220,6 @@ impl Pod {
     /// When it does not run or cannot be looked at.
     pub fn processor_time(&self) -> anyhow::Result<Duration> {
         processor_time(self.pid().context("the pod does not run")?)
-    }
-
-    fn proc(&self, file: &str) -> anyhow::Result<String> {
-        let pid = self.pid().context("the pod does not run")?;
-        let path = format!("/proc/{pid}/{file}");
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
     }
 
     /// A client that is not logged in.
@@ -439,6 +452,21 @@ impl Drop for Pod {
         // Nothing is left to do when this fails; `kill_on_drop` tries once more when the runtime ends.
         let _ = self.with_running(|running| running.map(|it| it.signal(Signal::KILL)));
     }
+}
+
+/// Resident memory of a process, in KiB.
+///
+/// # Errors
+/// When there is no such process.
+pub fn memory_kib(pid: i32) -> anyhow::Result<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+fn status_kib(pid: i32, name: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("no such process")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.with_context(|| format!("no {name}"))?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// Processor time that a process has used, in the system and outside of it; exact to a hundredth of a second.

@@ -36,4 +36,5 @@ mod sockets;
 mod steps;
 mod store;
 mod trace;
+mod tracker_abuse;
 mod uploads;
