@@ -175,6 +175,14 @@ mod tests {
         assert_eq!((v4.len(), v6.len()), (32, HEADER_LEN + MAX_GROWTH));
     }
 
+    /// As it was captured on the way from Chromium 156 at home to a pod, and back to its router.
+    #[test]
+    fn a_browser_learns_the_address_of_its_router() {
+        let asked = b"\0\x01\0\0\x21\x12\xa4\x42vhckExCdwpRI";
+        let told = b"\x01\x01\0\x0c\x21\x12\xa4\x42vhckExCdwpRI\0\x20\0\x08\0\x01\xbd\xaa\xea\x12\xd5\x27";
+        assert_eq!(answered(asked, "203.0.113.101:40120"), told);
+    }
+
     #[test]
     fn attributes_that_may_be_ignored_are() {
         let software = b"\x80\x22\0\x05test \0\0\0\0\x06\0\x03a:b\0";
