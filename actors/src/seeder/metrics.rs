@@ -1,8 +1,11 @@
 //! The seeder's figures for Prometheus.
 
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::messages::Source;
@@ -19,6 +22,7 @@ pub struct SeederMetrics {
     slots_taken: Gauge,
     slots_wanted: Gauge,
     torrents: Gauge,
+    answer_seconds: Histogram,
 }
 
 impl SeederMetrics {
@@ -32,6 +36,7 @@ impl SeederMetrics {
             slots_taken: Gauge::default(),
             slots_wanted: Gauge::default(),
             torrents: Gauge::default(),
+            answer_seconds: Histogram::new([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]),
         };
         for source in Source::ALL {
             let _ = metrics.served_bytes.get_or_create(&[("source", source.label())]);
@@ -60,6 +65,11 @@ impl SeederMetrics {
             metrics.slots_wanted.clone(),
         );
         room.register("torrents", "Torrents served", metrics.torrents.clone());
+        room.register(
+            "answer_seconds",
+            "Time from a browser's offer to our answer",
+            metrics.answer_seconds.clone(),
+        );
         metrics
     }
 
@@ -99,5 +109,10 @@ impl SeederMetrics {
     /// How many torrents are served.
     pub(super) fn set_torrents(&self, torrents: usize) {
         self.torrents.set(i64::try_from(torrents).unwrap_or(i64::MAX));
+    }
+
+    /// An offer was answered.
+    pub(super) fn answered(&self, after: Duration) {
+        self.answer_seconds.observe(after.as_secs_f64());
     }
 }

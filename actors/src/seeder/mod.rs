@@ -1,37 +1,45 @@
 //! The seeder room: what this pod gives to swarms.
 //!
-//! A pod gives its videos in two ways. Over HTTP, as the web seed, where `web` serves the bytes and reports them here with
-//! [`Served`](messages::Served); and to BitTorrent clients over TCP (`tcp.rs`). `connection.rs` decides what a seed says to a peer and is
-//! pure, `stream.rs` carries it over any stream of bytes. What can be served lies on the [`Shelf`]; what was served is summed up by the
-//! [ledger](ledger::Ledger), in all and by torrent, since the pod started.
+//! A pod gives its videos in three ways. Over HTTP, as the web seed, where `web` serves the bytes and reports them here with
+//! [`Served`](messages::Served); to BitTorrent clients over TCP (`tcp.rs`); and to browsers over WebRTC (`visits.rs`). The latter two are
+//! one engine: `connection.rs` decides what a seed says to a peer and is pure, `stream.rs` carries it over any stream of bytes. What can
+//! be served lies on the [`Shelf`]; what was served is summed up by the [ledger](ledger::Ledger), in all and by torrent, since the pod
+//! started.
 //!
 //! Rules:
 //! - A peer gets nothing but whole blocks of content on the shelf. What leaves the shelf is served no more, to nobody.
 //! - Peers are served by turns (`slots.rs`): whoever waits gets the place of who had one longest.
 //! - Whatever a peer says or leaves unsaid costs a bounded amount of memory and work, and ends in a [counted](SeederMetrics) way.
-//! - Bytes never pass through a mailbox.
+//! - Bytes never pass through a mailbox. An offer of a browser does, once.
 
 pub mod actor;
 pub mod ledger;
 pub mod messages;
 pub mod metrics;
+pub mod ports;
 pub mod service;
 pub mod shelf;
 pub mod state;
 pub mod tcp;
 
+mod candidates;
 mod connection;
+mod guests;
 mod have;
 mod own;
 mod slots;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod transport;
+mod visits;
+mod webrtc;
 
 pub use actor::{SeederActor, SeederOptions};
 pub use metrics::SeederMetrics;
 pub use service::Service;
 pub use shelf::{Holding, Shelf};
+pub use visits::{Reach, Visits};
 
 use seedpod_protocol::tracker::PeerId;
 

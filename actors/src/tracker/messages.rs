@@ -114,6 +114,8 @@ pub struct TakeOffer {
     pub info_hash: InfoHash,
     /// Who made it.
     pub peer_id: PeerId,
+    /// Where its maker's socket was opened from, as limits count it: an IPv4 address, or an IPv6 /64.
+    pub address: IpAddr,
     /// Its name for it.
     pub offer_id: OfferId,
     /// The session description in its JSON form, `{"type":"offer","sdp":…}`, as the browser wrote it: unchecked, at most

@@ -206,6 +206,9 @@ impl Tracker {
         let Some(peer) = swarm.browsers.get_mut(peer_id) else {
             return;
         };
+        let Some(address) = self.sockets.get(&peer.socket).map(|socket| socket.address) else {
+            return;
+        };
         peer.expire_offers(now);
         let room = self.config.max_waiting_offers.saturating_sub(peer.offered.len());
         self.totals.offers_held_back += offers.len().saturating_sub(room) as u64;
@@ -242,6 +245,7 @@ impl Tracker {
                 Effect::Hand(TakeOffer {
                     info_hash,
                     peer_id,
+                    address,
                     offer_id,
                     offer,
                 })
