@@ -27,11 +27,10 @@ use seedpod_actors::mirrors::{MirrorMetrics, MirrorsActor, MirrorsOptions};
 use seedpod_actors::reports::{ReportsActor, ReportsMetrics};
 use seedpod_actors::search::messages::GetProfile;
 use seedpod_actors::search::{SearchActor, SearchMetrics};
-use seedpod_actors::seeder::{self, SeederActor, SeederMetrics, SeederOptions, Service, Shelf};
+use seedpod_actors::seeder::SeederMetrics;
 use seedpod_actors::store::{Store, StoreError, StoreMetrics, StoreOptions, Transaction};
-use seedpod_actors::supervise::{Live, SuperviseMetrics, Supervisor, Watched};
+use seedpod_actors::supervise::{SuperviseMetrics, Supervisor, Watched};
 use seedpod_actors::swarm::{Subscribers, Swarm, SwarmMetrics, SwarmOptions};
-use seedpod_actors::tracker::messages::RegisterSeeder;
 use seedpod_actors::tracker::udp::{self, Rate, UdpMetrics, UdpOptions};
 use seedpod_actors::tracker::{Desk, TrackerActor, TrackerConfig};
 use seedpod_protocol::envelope::{Draft, DraftError, Epoch, Kind, Stamp, State, Verified};
@@ -54,6 +53,7 @@ use crate::outside::Outside;
 use crate::panics;
 use crate::reach::Reach;
 use crate::resolve::Resolver;
+use crate::seeding::Seeding;
 
 /// How long running requests may take to finish once the pod stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -62,10 +62,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const ROOMS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The wait before a room that died is started again; it grows with each death.
-const RESTART_DELAY: Duration = Duration::from_millis(200);
-
-/// How long the name server may take to say where the pod's own name leads.
-const NAME_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const RESTART_DELAY: Duration = Duration::from_millis(200);
 
 /// What a pod is made from: checked, opened and bound, so that starting has little left to fail.
 #[derive(Debug)]
@@ -198,6 +195,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
     .await?;
     let examined = store.clone();
     supervisor.examine("store", move || examined.failure());
+    let dwells_privately = reach.allows_private();
     let (swarm, driver) = Swarm::start(
         swarm_options(key(), &settings, reach),
         SwarmMetrics::register(&mut registry),
@@ -315,16 +313,17 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         UdpMetrics::register(&mut registry),
         &supervisor,
     );
-    let seeder = start_seeder(
-        &settings,
-        me,
-        &catalog,
-        media.clone(),
-        &desk,
-        SeederMetrics::register(&mut registry),
-        &supervisor,
-    )
-    .await?;
+    let seeding = Seeding {
+        settings: &settings,
+        is_private: dwells_privately,
+        pod: me,
+        catalog: &catalog,
+        media: media.clone(),
+        desk: &desk,
+        metrics: SeederMetrics::register(&mut registry),
+        supervisor: &supervisor,
+    };
+    let seeder = seeding.start().await?;
 
     publish_profile(&settings, &url, udp_port, me, &catalog, &search).await?;
 
@@ -464,80 +463,6 @@ async fn open_store(folder: PathBuf, snapshot_bytes: u64, metrics: StoreMetrics)
             };
             Failure::new(exit, error)
         })
-}
-
-/// The seeder, and the task that serves its peers.
-async fn start_seeder(
-    settings: &Settings,
-    me: PodId,
-    catalog: &Addr<CatalogActor>,
-    media: MediaFolder,
-    desk: &Desk,
-    metrics: SeederMetrics,
-    supervisor: &Supervisor,
-) -> Result<Live<SeederActor>, Failure> {
-    let address = settings.torrent.address.unwrap_or(settings.listen.address);
-    let address = SocketAddr::new(address, settings.torrent.tcp_port);
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        anyhow!("cannot listen on {address} for BitTorrent clients: {error}; check `torrent.address` and `torrent.tcp_port`")
-    });
-    let listener = listener.or_exit(Exit::Network)?;
-    let local = listener
-        .local_addr()
-        .context("the socket for BitTorrent clients has no address")
-        .or_exit(Exit::Network)?;
-    info!(%local, "BitTorrent clients are served");
-
-    let stop = supervisor.lifeline("peers");
-    let peer_id = seeder::peer_id(rand::random());
-    desk.register_seeder(RegisterSeeder {
-        peer_id,
-        addresses: reached_at(local, &settings.webserver.hostname).await,
-        offers: None,
-    });
-    let service = Service::new(peer_id, Shelf::default(), metrics, stop.token());
-    let seeder = {
-        let catalog = catalog.clone();
-        let options = SeederOptions {
-            pod: me,
-            media,
-            service: service.clone(),
-            desk: desk.clone(),
-        };
-        supervisor.supervise("seeder", RESTART_DELAY, move |lifeline| {
-            SeederActor::new(options.clone())
-                .with_lifeline(lifeline)
-                .follow(&catalog)
-        })
-    };
-    tokio::spawn(async move {
-        let _lifeline = stop;
-        seeder::tcp::run(listener, service).await;
-    });
-    Ok(seeder)
-}
-
-/// Where BitTorrent clients reach a socket of this pod: at its address, or, if it listens at all of them, where the pod's
-/// public name leads.
-async fn reached_at(local: SocketAddr, hostname: &str) -> Vec<SocketAddr> {
-    if !local.ip().is_unspecified() {
-        return vec![local];
-    }
-    let found = tokio::time::timeout(NAME_DEADLINE, tokio::net::lookup_host((hostname, local.port()))).await;
-    match found {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => {
-            warn!(hostname, %error, "BitTorrent clients are not told of this pod: its name leads nowhere");
-            Vec::new()
-        }
-        Err(_) => {
-            warn!(
-                hostname,
-                "BitTorrent clients are not told of this pod: nobody says where its name leads"
-            );
-            Vec::new()
-        }
-    }
 }
 
 /// Lets the tracker answer on its UDP port, and browsers learn their address there.

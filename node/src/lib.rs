@@ -18,5 +18,6 @@ pub mod panics;
 pub mod ports;
 pub mod reach;
 pub mod resolve;
+mod seeding;
 pub mod serve;
 pub mod telemetry;

@@ -1,20 +1,23 @@
-//! The shell of the seeder: follows the catalog, keeps the shelf, adds up what is given.
+//! The shell of the seeder: follows the catalog, keeps the shelf, takes offers of browsers, adds up what is given.
 
-use actix::{Actor, Addr, Context, Handler, MessageResult, Recipient};
+use std::net::SocketAddr;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient};
 use seedpod_protocol::ids::{InfoHash, PodId};
 
 use super::messages::{Carry, Forget, GetCarried, GetTotals, Served};
 use super::own::{OwnChange, OwnVideos};
 use super::service::Service;
 use super::shelf::Holding;
+use super::visits::Visits;
 use crate::catalog::CatalogActor;
 use crate::catalog::messages::{Changed, Replay, Subscribe};
 use crate::library::MediaFolder;
 use crate::supervise::Lifeline;
 use crate::tracker::Desk;
-use crate::tracker::messages::Seed;
+use crate::tracker::messages::{AnswerOffer, RegisterSeeder, Seed, TakeOffer};
 
-/// How many reports wait before further ones are lost.
+/// How many reports and offers wait before further ones are lost.
 const MAILBOX_CAPACITY: usize = 1024;
 
 /// What a seeder is made of.
@@ -28,6 +31,10 @@ pub struct SeederOptions {
     pub service: Service,
     /// The tracker that sends peers here.
     pub desk: Desk,
+    /// Where BitTorrent clients reach this pod.
+    pub addresses: Vec<SocketAddr>,
+    /// Takes browsers in; none if there is to be no WebRTC.
+    pub visits: Option<Visits>,
 }
 
 /// Says what this pod seeds, and adds up what it gives.
@@ -97,6 +104,33 @@ impl Actor for SeederActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+        // The former actor's offers, if there was one, went to a mailbox that is gone.
+        let offers = self.options.visits.as_ref().map(|_| ctx.address().recipient());
+        self.options.desk.register_seeder(RegisterSeeder {
+            peer_id: self.options.service.peer_id(),
+            addresses: self.options.addresses.clone(),
+            offers,
+        });
+    }
+}
+
+impl Handler<TakeOffer> for SeederActor {
+    type Result = ();
+
+    fn handle(&mut self, offer: TakeOffer, _: &mut Self::Context) {
+        let Some(visits) = &self.options.visits else {
+            return;
+        };
+        let desk = self.options.desk.clone();
+        let (info_hash, to_peer_id, offer_id) = (offer.info_hash, offer.peer_id, offer.offer_id);
+        visits.take(&offer, move |answer| {
+            desk.answer_offer(AnswerOffer {
+                info_hash,
+                to_peer_id,
+                offer_id,
+                answer,
+            });
+        });
     }
 }
 
@@ -191,6 +225,8 @@ mod tests {
                 CancellationToken::new(),
             ),
             desk: Desk::new(TrackerConfig::default()),
+            addresses: Vec::new(),
+            visits: None,
         })
         .start();
         let info_hash = InfoHash::from_bytes([1; 20]);

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use seedpod_actors::seeder::ports::PortRange;
 use serde::{Deserialize, Deserializer};
 
 pub mod layers;
@@ -144,6 +145,10 @@ pub struct Torrent {
     pub tcp_port: u16,
     /// The UDP port to bind, if it is not the number of the web server's.
     pub udp_port: Option<Port>,
+    /// UDP ports for browsers, one for each.
+    pub webrtc_ports: WebRtcPorts,
+    /// Addresses the world sees instead of this machine's.
+    pub public_addresses: Vec<IpAddr>,
 }
 
 impl Torrent {
@@ -177,6 +182,26 @@ impl FromStr for Port {
                 .parse()
                 .map(Self::At)
                 .map_err(|_| ValueError::Port(text.to_owned())),
+        }
+    }
+}
+
+/// Ports for browsers, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebRtcPorts {
+    /// Browsers cannot connect.
+    None,
+    /// One of these for each browser.
+    Of(PortRange),
+}
+
+impl FromStr for WebRtcPorts {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.trim() {
+            "none" => Ok(Self::None),
+            range => Ok(Self::Of(range.parse()?)),
         }
     }
 }
@@ -332,7 +357,7 @@ impl FromStr for Multiaddr {
     }
 }
 
-deserialize_from_text!(Policy, LogFormat, Multiaddr, HostAddress, Port);
+deserialize_from_text!(Policy, LogFormat, Multiaddr, HostAddress, Port, WebRtcPorts);
 
 fn hostname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     use serde::de::Error;
@@ -383,6 +408,8 @@ mod tests {
                 address: address.map(|text| text.parse().unwrap()),
                 tcp_port: 0,
                 udp_port: port.map(|text| text.parse().unwrap()),
+                webrtc_ports: WebRtcPorts::None,
+                public_addresses: Vec::new(),
             };
             torrent.udp_address(web).map(|address| address.to_string())
         };
@@ -392,5 +419,13 @@ mod tests {
         for wrong in ["", "65536", "on", "-1"] {
             assert!(wrong.parse::<Port>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn browsers_have_a_range_of_ports_or_none() {
+        assert_eq!("none".parse(), Ok(WebRtcPorts::None));
+        assert_eq!("0".parse(), Ok(WebRtcPorts::Of(PortRange::ANY)));
+        let error = "9355-9100".parse::<WebRtcPorts>().unwrap_err();
+        assert!(error.to_string().contains("9355-9100"), "{error}");
     }
 }

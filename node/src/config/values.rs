@@ -164,6 +164,9 @@ pub enum ValueError {
     /// Neither a port nor the word for none.
     #[error("`{0}` is neither a port nor `none`")]
     Port(String),
+    /// No range of ports.
+    #[error("{0}; or `none`")]
+    Ports(#[from] seedpod_actors::seeder::ports::PortRangeError),
     /// An empty secret would be no secret.
     #[error("a secret must not be empty")]
     Secret,
