@@ -368,6 +368,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         friends: friends.clone(),
         library: library.clone(),
         publisher: catalog.clone().recipient(),
+        seeder: seeder.clone(),
         fetcher: outside.recipient(),
         metrics: MirrorMetrics::new(&mut registry),
         lifeline: supervisor.lifeline("mirrors"),

@@ -28,8 +28,10 @@ use crate::search::SearchActor;
 use crate::search::messages::{
     GetMirrors, GetVideo, ListVideos, MirrorEntry, Sort, SortKey, VideoEntry, VideoFilter, VideoKey,
 };
+use crate::seeder::messages::{Carry, Forget};
+use crate::seeder::{Holding, SeederActor};
 use crate::store::{Store, StoreError, Transaction, tables};
-use crate::supervise::Lifeline;
+use crate::supervise::{Lifeline, Live};
 
 /// Messages that may wait; askers wait with them.
 const MAILBOX: usize = 256;
@@ -59,6 +61,8 @@ pub struct MirrorsOptions {
     pub library: Addr<LibraryActor>,
     /// Signs what is said about copies.
     pub publisher: Recipient<Publish>,
+    /// Gives copies to peers.
+    pub seeder: Live<SeederActor>,
     /// Fetches from other pods.
     pub fetcher: Recipient<FetchRange>,
     /// Counters.
@@ -81,6 +85,7 @@ pub struct MirrorsActor {
     lists: Lists,
     store: Store,
     publisher: Recipient<Publish>,
+    seeder: Live<SeederActor>,
     workshop: Workshop,
     /// Fetches under way, and how far those were that ended.
     progress: HashMap<VideoId, Progress>,
@@ -123,6 +128,7 @@ impl MirrorsActor {
             },
             store: options.store,
             publisher: options.publisher,
+            seeder: options.seeder,
             workshop: Workshop {
                 folder: options.folder,
                 library: options.library,
@@ -197,6 +203,7 @@ impl MirrorsActor {
         for effect in effects {
             match effect {
                 Effect::Remember(video) => self.remember(video, ctx),
+                Effect::Serve(video) => self.serve(&video),
                 Effect::Announce(video) => self.announce(video, ctx),
                 Effect::Drop {
                     video,
@@ -208,10 +215,15 @@ impl MirrorsActor {
                     }
                     let paths = files
                         .iter()
-                        .map(|name| self.workshop.folder.mirror(name))
+                        .map(|file| self.workshop.folder.mirror(&file.name))
                         .collect();
                     let (store, publisher, workshop) =
                         (self.store.clone(), self.publisher.clone(), self.workshop.clone());
+                    for CopyFile { info_hash, .. } in files {
+                        if self.seeder.addr().try_send(Forget { info_hash }).is_err() {
+                            warn!(%video, "peers find a copy that is gone until the pod is started again");
+                        }
+                    }
                     let leave = async move {
                         let mut along = Transaction::new();
                         records::forget_copy(&video, &mut along);
@@ -261,6 +273,24 @@ impl MirrorsActor {
             }
         };
         ctx.spawn(write.into_actor(self));
+    }
+
+    /// Puts a copy on the seeder's shelf.
+    fn serve(&self, video: &VideoId) {
+        let Some(copy) = self.state.copy(video) else {
+            return;
+        };
+        let folder = &self.workshop.folder;
+        for file in &copy.wish.files {
+            let holding = Holding {
+                info_hash: file.info_hash,
+                media: folder.mirror(&file.name),
+                info: folder.info(&file.info_hash),
+            };
+            if self.seeder.addr().try_send(Carry(holding)).is_err() {
+                warn!(%video, "a copy is served over HTTP alone until the pod is started again");
+            }
+        }
     }
 
     fn announce(&self, video: VideoId, ctx: &mut Context<Self>) {

@@ -88,13 +88,15 @@ pub(super) struct Copy {
 pub(super) enum Effect {
     /// Write down that there is, or shall be, this copy.
     Remember(VideoId),
+    /// Let peers have a copy: all of it is here.
+    Serve(VideoId),
     /// Tell the network that a copy is whole.
     Announce(VideoId),
-    /// Stop fetching, take back the offer if there was one, forget the row, delete the files.
+    /// Stop fetching, let peers have it no more, take back the offer if there was one, forget the row, delete the files.
     Drop {
         video: VideoId,
         announced: bool,
-        files: Vec<MediaName>,
+        files: Vec<CopyFile>,
     },
 }
 
@@ -265,7 +267,7 @@ impl Mirrors {
         Some(Effect::Drop {
             video,
             announced: copy.announced,
-            files: copy.wish.files.into_iter().map(|file| file.name).collect(),
+            files: copy.wish.files,
         })
     }
 
@@ -308,20 +310,21 @@ impl Mirrors {
         video: &VideoId,
         outcome: Result<(), Trouble>,
         now: Instant,
-    ) -> Option<Effect> {
-        let copy = self
-            .copies
-            .get_mut(video)
-            .filter(|copy| copy.phase == Phase::Fetching)?;
+    ) -> Vec<Effect> {
+        let fetched = self.copies.get_mut(video);
+        let Some(copy) = fetched.filter(|copy| copy.phase == Phase::Fetching) else {
+            return Vec::new();
+        };
         let why = match outcome {
             Ok(()) => {
                 copy.phase = Phase::Whole;
                 copy.failures = 0;
-                return (!copy.announced).then_some(Effect::Announce(*video));
+                let announce = (!copy.announced).then_some(Effect::Announce(*video));
+                return [Effect::Serve(*video)].into_iter().chain(announce).collect();
             }
             Err(Trouble::Stopped) => {
                 copy.phase = Phase::Waiting;
-                return None;
+                return Vec::new();
             }
             Err(Trouble::NoRoom) => "there is no room left on the disk".to_owned(),
             Err(Trouble::NoSource(why)) => why,
@@ -331,7 +334,7 @@ impl Mirrors {
         copy.failures = copy.failures.saturating_add(1);
         let until = now + doubled.min(RETRY_CEILING);
         copy.phase = Phase::Stuck { why, until };
-        None
+        Vec::new()
     }
 
     /// The network was told of a copy.

@@ -47,7 +47,7 @@ fn fetch_all(mirrors: &mut Mirrors, now: Instant) -> Vec<String> {
     while let Some(wish) = mirrors.next(now) {
         fetched.push(wish.title);
         let effect = mirrors.fetched(&wish.video, Ok(()), now);
-        assert_eq!(effect, Some(Effect::Announce(wish.video)));
+        assert_eq!(effect, [Effect::Serve(wish.video), Effect::Announce(wish.video)]);
         mirrors.announced(&wish.video);
     }
     fetched
@@ -181,7 +181,7 @@ fn a_fetch_of_what_was_dropped_meanwhile_means_nothing() {
     let video = mirrors.next(now).unwrap().video;
     let effects = mirrors.plan(seen([]));
     assert!(matches!(&effects[..], [Effect::Drop { announced: false, .. }]));
-    assert_eq!(mirrors.fetched(&video, Ok(()), now), None);
+    assert_eq!(mirrors.fetched(&video, Ok(()), now), []);
     assert_eq!(mirrors.totals(), (0, 0));
 }
 
@@ -214,7 +214,7 @@ fn what_could_not_be_told_is_told_again() {
     let video = mirrors.next(now).unwrap().video;
     assert_eq!(
         mirrors.fetched(&video, Ok(()), now),
-        Some(Effect::Announce(video))
+        [Effect::Serve(video), Effect::Announce(video)]
     );
     assert_eq!(mirrors.plan(wanted.clone()), [Effect::Announce(video)]);
     mirrors.announced(&video);
