@@ -3,7 +3,6 @@
 //! [`crate::serve`] prepares what a pod is made from ([`Parts`]) and says when to stop; everything between is here.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +41,6 @@ use seedpod_web::{Rooms, SignedCard, Site, SiteOptions, WebMetrics};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
 
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure, OrExit};

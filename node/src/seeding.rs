@@ -24,16 +24,16 @@ use crate::exit::{Exit, Failure, OrExit};
 const NAME_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What it takes to seed.
-pub struct Seeding<'a> {
-    pub settings: &'a Settings,
+pub(crate) struct Seeding<'a> {
+    pub(crate) settings: &'a Settings,
     /// Whether the pod's public URL lies on this machine or in a private network.
-    pub is_private: bool,
-    pub pod: PodId,
-    pub catalog: &'a Addr<CatalogActor>,
-    pub media: MediaFolder,
-    pub desk: &'a Desk,
-    pub metrics: SeederMetrics,
-    pub supervisor: &'a Supervisor,
+    pub(crate) is_private: bool,
+    pub(crate) pod: PodId,
+    pub(crate) catalog: &'a Addr<CatalogActor>,
+    pub(crate) media: MediaFolder,
+    pub(crate) desk: &'a Desk,
+    pub(crate) metrics: SeederMetrics,
+    pub(crate) supervisor: &'a Supervisor,
 }
 
 impl Seeding<'_> {
@@ -41,7 +41,7 @@ impl Seeding<'_> {
     ///
     /// # Errors
     /// When the TCP port cannot be had.
-    pub async fn start(self) -> Result<Live<SeederActor>, Failure> {
+    pub(crate) async fn start(self) -> Result<Live<SeederActor>, Failure> {
         let torrent = &self.settings.torrent;
         let address = torrent.address.unwrap_or(self.settings.listen.address);
         let address = SocketAddr::new(address, torrent.tcp_port);

@@ -217,14 +217,13 @@ impl Browser {
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_include_loopback_candidate(true)
             .build();
-        let connection = PeerConnectionBuilder::new()
+        let building = PeerConnectionBuilder::new()
             .with_setting_engine(settings)
             .with_handler(Arc::clone(&gathered) as Arc<dyn PeerConnectionEventHandler>)
             .with_runtime(Arc::new(TokioRuntime))
             .with_udp_addrs(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
-            .build()
-            .await?;
-        let connection: Arc<dyn PeerConnection> = Arc::new(connection);
+            .build();
+        let connection: Arc<dyn PeerConnection> = Arc::new(Box::pin(building).await?);
         let channel = connection.create_data_channel("data", None).await?;
         let offer = connection.create_offer(None).await?;
         connection.set_local_description(offer).await?;

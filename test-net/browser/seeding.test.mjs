@@ -102,6 +102,7 @@ async function playFromThePod(t, from) {
   assert.equal(seen.digest, createHash('sha1').update(original).digest('hex'));
   assert.ok(seen.kinds.length > 0 && seen.kinds.every((kind) => /^webrtc(Outgoing)? 2d5350/.test(kind)), `from the pod alone: ${seen.kinds}`);
   assert.ok(seen.frames > 10, `${seen.frames} frames in ${seen.time} s`);
+  assert.ok(seen.firstFrame < 10_000, `the first frame after ${seen.firstFrame} ms`);
   t.diagnostic(`connected after ${seen.connected} ms, metadata ${seen.metadata} ms, first frame ${seen.firstFrame} ms, ${(seen.length / 1e6).toFixed(1)} MB ${seen.done} ms`);
   await eventually('the pod has counted it', async () => (await figure(SENT)) - sent >= original.length);
   return seen;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use seedpod_protocol::metainfo::Metainfo;
 use seedpod_test_net::api::{Api, Upload, Uploaded};
 use seedpod_test_net::clips::Clip;
 use seedpod_test_net::process::Pod;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::full_disk::SmallDisk;
 use crate::relay::figure;
+use crate::seeding::download;
 use crate::steps::{befriend_three, expect_videos};
 
 /// Plans are made every two seconds at most, and a stuck copy is tried again after some.
@@ -88,7 +90,8 @@ async fn a_copy_is_fetched_piece_by_piece_across_lies_and_kills_and_outlives_its
         expect_videos(net, &[&video]).await?;
         let path = path_of(mirror, &video).await?;
         let torrent_path = path.replace("webseed", "torrents").replace(".mp4", ".torrent");
-        let torrent = Torrent::parse(&mirror.visitor().get(&torrent_path).await?.status(200)?.body)?;
+        let metainfo = mirror.visitor().get(&torrent_path).await?.status(200)?.body;
+        let torrent = Torrent::parse(&metainfo)?;
         ensure!(torrent.pieces.len() > 20, "{} pieces", torrent.pieces.len());
 
         // The origin lies from the middle on.
@@ -194,6 +197,12 @@ async fn a_copy_is_fetched_piece_by_piece_across_lies_and_kills_and_outlives_its
         })
         .await?;
 
+        // BitTorrent clients download from it, too, also after that restart and with nobody else to ask.
+        seeds(mirror, 1).await?;
+        let tracker = format!("{}/tracker/announce", mirror.url());
+        let found = download(&Metainfo::decode(&metainfo)?, &tracker, net.folder()).await?;
+        ensure!(found == content, "peers get another file");
+
         // Removed at its origin, it goes everywhere.
         origin.start().await?;
         origin
@@ -209,9 +218,20 @@ async fn a_copy_is_fetched_piece_by_piece_across_lies_and_kills_and_outlives_its
             mirror.visitor().get(&path).await?.status(404)?;
             Ok(())
         })
-        .await
+        .await?;
+        seeds(mirror, 0).await
     })
     .await;
+}
+
+/// Waits until the pod lets peers have so many torrents.
+async fn seeds(pod: &Pod, count: u64) -> anyhow::Result<()> {
+    eventually(&format!("{count} torrents are seeded"), PATIENCE, async || {
+        let seeded = figure(pod, "seedpod_seeder_torrents").await?;
+        ensure!(seeded == count, "{seeded}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

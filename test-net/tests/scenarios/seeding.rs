@@ -29,18 +29,11 @@ async fn aria2_downloads_from_the_pod_alone_over_tcp() {
             .await?
             .status(200)?;
 
-        // The same torrent with no web seed in it, and of its trackers the one over HTTP.
         let torrent = Metainfo::decode(&torrent.body)?;
         let trackers: Vec<_> = torrent.announce_list.iter().flatten().cloned().collect();
-        let http = trackers.iter().filter(|tracker| tracker.starts_with("http://"));
-        let mut alone = Metainfo::new(torrent.info().clone());
-        alone.announce_list = http.map(|tracker| vec![tracker.clone()]).collect();
-        ensure!(alone.announce_list.len() == 1, "{trackers:?}");
-        let folder = tempfile::tempdir_in(net.folder())?;
-        let file = folder.path().join("alone.torrent");
-        std::fs::write(&file, alone.encode())?;
-
-        let found = download(&file, folder.path(), alone.info().name()).await?;
+        let mut http = trackers.iter().filter(|tracker| tracker.starts_with("http://"));
+        let tracker = http.next().context("no tracker over HTTP")?;
+        let found = download(&torrent, tracker, net.folder()).await?;
         let expected = std::fs::read(&clip)?;
         ensure!(
             found == expected,
@@ -66,8 +59,13 @@ async fn aria2_downloads_from_the_pod_alone_over_tcp() {
     .await;
 }
 
-/// Lets aria2 download a torrent, asking its trackers alone.
-async fn download(torrent: &Path, folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
+/// Lets aria2 download a torrent with no web seed in it, asking one tracker and nobody else.
+pub(crate) async fn download(torrent: &Metainfo, tracker: &str, within: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut alone = Metainfo::new(torrent.info().clone());
+    alone.announce_list = vec![vec![tracker.to_owned()]];
+    let folder = tempfile::tempdir_in(within)?;
+    let file = folder.path().join("alone.torrent");
+    std::fs::write(&file, alone.encode())?;
     let mut aria2 = Command::new("aria2c");
     aria2
         .args([
@@ -84,8 +82,8 @@ async fn download(torrent: &Path, folder: &Path, name: &str) -> anyhow::Result<V
         // A range, so that two tests at once do not want the same port.
         .args(["--listen-port=20000-40000", "--interface=127.0.0.1"])
         .arg("--dir")
-        .arg(folder)
-        .arg(torrent)
+        .arg(folder.path())
+        .arg(&file)
         .kill_on_drop(true);
     let output = timeout(DOWNLOAD, aria2.output())
         .await
@@ -97,5 +95,5 @@ async fn download(torrent: &Path, folder: &Path, name: &str) -> anyhow::Result<V
         output.status,
         String::from_utf8_lossy(&output.stdout)
     );
-    Ok(std::fs::read(folder.join(name))?)
+    Ok(std::fs::read(folder.path().join(alone.info().name()))?)
 }
