@@ -9,6 +9,7 @@ use seedpod_protocol::ids::{PodId, Timestamp, VideoId};
 use seedpod_protocol::records::{Contribution, Counter, Record, Tally};
 
 use super::messages::Rating;
+use crate::address::counted_as;
 
 /// How long the views of one address count as one.
 const SAME_VIEWER: Duration = Duration::from_secs(60 * 60);
@@ -320,10 +321,9 @@ impl Viewers {
     fn viewer(&self, video: &VideoId, from: IpAddr) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(video.as_bytes());
-        match from.to_canonical() {
+        match counted_as(from) {
             IpAddr::V4(ip) => hasher.update(&ip.octets()),
-            // One household has a whole /64.
-            IpAddr::V6(ip) => hasher.update(&ip.octets()[..8]),
+            IpAddr::V6(ip) => hasher.update(&ip.octets()),
         };
         let mut viewer = [0; 16];
         hasher.finalize_xof().fill(&mut viewer);

@@ -4,7 +4,7 @@
 //! UDP, [`pod`] this pod's own part as a seeder, [`across`] what is done with friends.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use seedpod_protocol::ids::{InfoHash, PodId};
@@ -16,6 +16,7 @@ use super::messages::{SocketId, SwarmSize, TakeOffer, TooMany};
 use super::relay::{Ask, Relay, RelayLimits};
 use super::stats::{Refusal, Stats, Totals};
 use super::swarm::Swarm;
+use crate::address::counted_as;
 
 mod across;
 mod browsers;
@@ -446,14 +447,6 @@ impl Tracker {
                 .map(|socket| socket.peers.len())
                 .sum::<usize>()
         );
-    }
-}
-
-/// What an address is counted as: an IPv6 customer has at least a /64 to take addresses from.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -13,7 +13,8 @@ use seedpod_protocol::tracker::{Event, SwarmCounts};
 use super::super::messages::{AnnounceClient, ClientReply};
 use super::super::stats::Refusal;
 use super::super::swarm::Swarm;
-use super::{Tracker, counted_as};
+use super::Tracker;
+use crate::address::counted_as;
 
 impl Tracker {
     /// Takes in what a client says of itself, and tells it of others.

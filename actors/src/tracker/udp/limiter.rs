@@ -5,8 +5,10 @@
 //! else.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::address::counted_as;
 
 /// Places in a table; each has 8 bytes.
 const PLACES: usize = 1 << 15;
@@ -62,11 +64,7 @@ impl Limiter {
     }
 
     fn places_of(&self, address: IpAddr) -> [usize; 2] {
-        let counted = match address {
-            IpAddr::V4(address) => u128::from(address.to_bits()),
-            IpAddr::V6(address) => Ipv6Addr::to_bits(address) | u128::from(u64::MAX),
-        };
-        let hash = self.hasher.hash_one(counted);
+        let hash = self.hasher.hash_one(counted_as(address));
         [hash, hash >> 32].map(|hash| usize::try_from(hash % PLACES as u64).expect("a small number"))
     }
 }
