@@ -11,6 +11,7 @@ pub mod comments;
 pub mod disk;
 pub mod friends;
 pub mod library;
+pub mod meter;
 pub mod mirrors;
 pub mod places;
 pub mod reports;

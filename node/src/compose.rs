@@ -21,6 +21,7 @@ use seedpod_actors::library::messages::CatalogReplayed;
 use seedpod_actors::library::{
     LibraryActor, LibraryMetrics, LibraryOptions, MediaFolder, MediaTools, Quotas, Uploads,
 };
+use seedpod_actors::meter::{MeterActor, MeterMetrics};
 use seedpod_actors::mirrors::messages::Budgets;
 use seedpod_actors::mirrors::{MirrorMetrics, MirrorsActor, MirrorsOptions};
 use seedpod_actors::reports::{ReportsActor, ReportsMetrics};
@@ -322,6 +323,17 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         supervisor: &supervisor,
     };
     let seeder = seeding.start().await?;
+    // After the seeder, whose sums it takes, so that it stops before it.
+    let meter = MeterActor::open(
+        me,
+        store.clone(),
+        seeder.clone(),
+        MeterMetrics::new(&mut registry),
+        supervisor.lifeline("meter"),
+    )
+    .or_exit(Exit::Config)?
+    .start();
+    follow(&catalog, meter.clone().recipient()).await?;
 
     publish_profile(&settings, &url, udp_port, me, &catalog, &search).await?;
 
@@ -405,6 +417,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         comments: comments.into(),
         reports: reports.into(),
         library: library.into(),
+        meter: meter.into(),
         mirrors: mirrors.into(),
         desk,
         seeder,

@@ -14,6 +14,7 @@ use seedpod_actors::library::folder::PictureKind;
 use seedpod_actors::library::messages::LibraryError;
 use seedpod_actors::library::resumable::ResumeError;
 use seedpod_actors::library::upload::UploadError;
+use seedpod_actors::meter::messages::MeterError;
 use seedpod_actors::mirrors::messages::MirrorError;
 use seedpod_actors::reports::messages::ReportsError;
 use serde::Serialize;
@@ -250,6 +251,15 @@ impl From<AudienceError> for ApiError {
             AudienceError::Unknown(_) => Self::NotFound(error.to_string()),
             AudienceError::Store(_) if error.is_full() => Self::NoSpace(error.to_string()),
             AudienceError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<MeterError> for ApiError {
+    fn from(error: MeterError) -> Self {
+        match error {
+            MeterError::Unknown(_) => Self::NotFound(error.to_string()),
+            MeterError::TooOften | MeterError::Full => Self::TooMany(error.to_string()),
         }
     }
 }

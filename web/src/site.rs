@@ -16,6 +16,7 @@ use seedpod_actors::comments::CommentsActor;
 use seedpod_actors::friends::FriendsActor;
 use seedpod_actors::library::folder::MediaFolder;
 use seedpod_actors::library::{LibraryActor, Uploads};
+use seedpod_actors::meter::MeterActor;
 use seedpod_actors::mirrors::MirrorsActor;
 use seedpod_actors::reports::ReportsActor;
 use seedpod_actors::search::SearchActor;
@@ -63,6 +64,8 @@ pub struct Rooms {
     pub reports: Live<ReportsActor>,
     /// Uploads, media files, pictures, torrents.
     pub library: Live<LibraryActor>,
+    /// Who carried what.
+    pub meter: Live<MeterActor>,
     /// Copies of friends' videos.
     pub mirrors: Live<MirrorsActor>,
     /// Who watches what: the tracker's desk.

@@ -1,11 +1,11 @@
-//! The shell of the seeder: follows the catalog, keeps the shelf, takes offers of browsers, adds up what is given.
+//! The shell of the seeder: follows the catalog, keeps the shelf, takes offers of browsers, adds up what is given until somebody takes the sums.
 
 use std::net::SocketAddr;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult, Recipient};
 use seedpod_protocol::ids::{InfoHash, PodId};
 
-use super::messages::{Carry, Forget, GetCarried, GetTotals, Served};
+use super::messages::{Carry, Forget, Served, TakeSent};
 use super::own::{OwnChange, OwnVideos};
 use super::service::Service;
 use super::shelf::Holding;
@@ -89,7 +89,6 @@ impl SeederActor {
             end: vec![*info_hash],
         });
         self.options.service.shelf().remove(info_hash);
-        self.options.service.ledger().forget(info_hash);
         self.show();
     }
 
@@ -182,19 +181,11 @@ impl Handler<Changed> for SeederActor {
     }
 }
 
-impl Handler<GetCarried> for SeederActor {
-    type Result = MessageResult<GetCarried>;
+impl Handler<TakeSent> for SeederActor {
+    type Result = MessageResult<TakeSent>;
 
-    fn handle(&mut self, get: GetCarried, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.options.service.ledger().carried(&get.info_hashes))
-    }
-}
-
-impl Handler<GetTotals> for SeederActor {
-    type Result = MessageResult<GetTotals>;
-
-    fn handle(&mut self, _: GetTotals, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.options.service.ledger().totals())
+    fn handle(&mut self, _: TakeSent, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.options.service.ledger().take())
     }
 }
 
@@ -243,13 +234,11 @@ mod tests {
             webrtc: 0,
             tcp: 7,
         };
-        let get = GetCarried {
-            info_hashes: vec![info_hash],
-        };
-        assert_eq!(seeder.send(get.clone()).await.unwrap(), carried);
+        // What is no longer served was sent all the same.
         seeder.send(Forget { info_hash }).await.unwrap();
-        assert_eq!(seeder.send(get).await.unwrap(), Carried::default());
-        assert_eq!(seeder.send(GetTotals).await.unwrap(), carried);
+        let sent = seeder.send(TakeSent).await.unwrap();
+        assert_eq!(sent.torrents, [(info_hash, carried)]);
+        assert_eq!(seeder.send(TakeSent).await.unwrap().torrents, []);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for (source, bytes) in [("web_seed", 42), ("webrtc", 0), ("tcp", 7)] {

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use seedpod_protocol::ids::InfoHash;
-
-use super::messages::{Carried, Served};
+#[cfg(test)]
+use super::messages::Carried;
+use super::messages::{Sent, Served};
 use super::metrics::SeederMetrics;
 use super::state::Seeder;
 
@@ -30,14 +30,11 @@ impl Ledger {
         self.metrics.served(served.bytes, served.source);
     }
 
-    pub(super) fn forget(&self, info_hash: &InfoHash) {
-        self.lock().forget(info_hash);
+    pub(super) fn take(&self) -> Sent {
+        self.lock().take()
     }
 
-    pub(super) fn carried(&self, info_hashes: &[InfoHash]) -> Carried {
-        self.lock().carried(info_hashes)
-    }
-
+    #[cfg(test)]
     pub(super) fn totals(&self) -> Carried {
         self.lock().totals()
     }

@@ -50,7 +50,7 @@ pub struct Served {
 #[rtype(result = "()")]
 pub struct Carry(pub Holding);
 
-/// A torrent is no longer ours to serve: who is being served is let go, and its own sum is dropped.
+/// A torrent is no longer ours to serve: who is being served is let go.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Forget {
@@ -58,20 +58,21 @@ pub struct Forget {
     pub info_hash: InfoHash,
 }
 
-/// Asks what was sent of these torrents together; nothing of those that nothing is known of.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Carried")]
-pub struct GetCarried {
-    /// The torrents, of one video for example.
-    pub info_hashes: Vec<InfoHash>,
+/// Asks what was sent since this was last asked, and takes it: whoever keeps the sums asks now and then, and nobody else.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Sent")]
+pub struct TakeSent;
+
+/// What was sent in a while.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sent {
+    /// Of each torrent, once.
+    pub torrents: Vec<(InfoHash, Carried)>,
+    /// Of further ones, together, had there been too many to tell them apart.
+    pub others: Carried,
 }
 
-/// Asks what was sent in all.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Carried")]
-pub struct GetTotals;
-
-/// Bytes sent since the pod started.
+/// Bytes that left the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Carried {
     /// Over HTTP.
@@ -91,5 +92,32 @@ impl Carried {
             Source::WebRtc => self.webrtc,
             Source::Tcp => self.tcp,
         }
+    }
+
+    /// Adds bytes to what went out by one way.
+    pub fn add(&mut self, bytes: u64, source: Source) {
+        let sum = match source {
+            Source::WebSeed => &mut self.web_seed,
+            Source::WebRtc => &mut self.webrtc,
+            Source::Tcp => &mut self.tcp,
+        };
+        *sum = sum.saturating_add(bytes);
+    }
+
+    /// What went out by all ways.
+    #[must_use]
+    pub fn in_all(&self) -> u64 {
+        Source::ALL
+            .into_iter()
+            .fold(0, |sum, source| sum.saturating_add(self.by(source)))
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        for source in Source::ALL {
+            self.add(other.by(source), source);
+        }
+        self
     }
 }

@@ -3,8 +3,8 @@
 //! A pod gives its videos in three ways. Over HTTP, as the web seed, where `web` serves the bytes and reports them here with
 //! [`Served`](messages::Served); to BitTorrent clients over TCP (`tcp.rs`); and to browsers over WebRTC (`visits.rs`). The latter two are
 //! one engine: `connection.rs` decides what a seed says to a peer and is pure, `stream.rs` carries it over any stream of bytes. What can
-//! be served lies on the [`Shelf`]; what was served is summed up by the [ledger](ledger::Ledger), in all and by torrent, since the pod
-//! started.
+//! be served lies on the [`Shelf`]; what was served is summed up by the [ledger](ledger::Ledger), by torrent, until the meter
+//! takes the sums.
 //!
 //! Rules:
 //! - A peer gets nothing but whole blocks of content on the shelf. What leaves the shelf is served no more, to nobody.

@@ -4,74 +4,46 @@ use std::collections::HashMap;
 
 use seedpod_protocol::ids::InfoHash;
 
-use super::messages::{Carried, Source};
+use super::messages::{Carried, Sent, Source};
 
-/// Most torrents with a sum of their own; what goes out of further ones is in the totals only.
+/// Most torrents told apart between two times that the sums are taken.
 pub const MAX_TORRENTS: usize = 100_000;
 
-/// What was sent, in all and by torrent.
+/// What was sent and not yet taken.
 #[derive(Debug, Default)]
 pub struct Seeder {
-    totals: Carried,
     by_torrent: HashMap<InfoHash, Carried>,
+    others: Carried,
+    #[cfg(test)]
+    totals: Carried,
 }
 
 impl Seeder {
     /// Adds bytes that were sent.
     pub fn served(&mut self, info_hash: InfoHash, bytes: u64, source: Source) {
+        #[cfg(test)]
         self.totals.add(bytes, source);
         let has_room = self.by_torrent.len() < MAX_TORRENTS;
-        if has_room || self.by_torrent.contains_key(&info_hash) {
-            self.by_torrent.entry(info_hash).or_default().add(bytes, source);
+        let sum = if has_room || self.by_torrent.contains_key(&info_hash) {
+            self.by_torrent.entry(info_hash).or_default()
+        } else {
+            &mut self.others
+        };
+        sum.add(bytes, source);
+    }
+
+    /// Hands over what was sent since the last time.
+    pub fn take(&mut self) -> Sent {
+        Sent {
+            torrents: std::mem::take(&mut self.by_torrent).into_iter().collect(),
+            others: std::mem::take(&mut self.others),
         }
     }
 
-    /// Drops the sum of one torrent; the totals keep it.
-    pub fn forget(&mut self, info_hash: &InfoHash) {
-        self.by_torrent.remove(info_hash);
-    }
-
-    /// What was sent of these torrents together.
-    #[must_use]
-    pub fn carried<'a>(&self, info_hashes: impl IntoIterator<Item = &'a InfoHash>) -> Carried {
-        let mut sum = Carried::default();
-        for carried in info_hashes
-            .into_iter()
-            .filter_map(|info_hash| self.by_torrent.get(info_hash))
-        {
-            for source in Source::ALL {
-                sum.add(carried.by(source), source);
-            }
-        }
-        sum
-    }
-
-    /// What was sent in all.
-    #[must_use]
+    /// What was ever sent.
+    #[cfg(test)]
     pub fn totals(&self) -> Carried {
         self.totals
-    }
-
-    /// Panics unless the sums of the torrents fit into the totals.
-    #[cfg(test)]
-    fn check(&self) {
-        assert!(self.by_torrent.len() <= MAX_TORRENTS);
-        for source in Source::ALL {
-            let of_torrents = self.by_torrent.values().map(|carried| carried.by(source));
-            let sum = of_torrents.fold(0_u64, u64::saturating_add);
-            assert!(sum <= self.totals.by(source));
-        }
-    }
-}
-
-impl Carried {
-    fn add(&mut self, bytes: u64, source: Source) {
-        let sum = match source {
-            Source::WebSeed => &mut self.web_seed,
-            Source::WebRtc => &mut self.webrtc,
-            Source::Tcp => &mut self.tcp,
-        };
-        *sum = sum.saturating_add(bytes);
     }
 }
 
@@ -85,8 +57,13 @@ mod tests {
         InfoHash::from_bytes(bytes)
     }
 
+    fn sum(sent: &Sent) -> Carried {
+        let all = sent.torrents.iter().map(|(_, carried)| *carried);
+        all.fold(sent.others, Carried::plus)
+    }
+
     #[test]
-    fn bytes_are_summed_by_torrent_by_way_and_in_all() {
+    fn bytes_are_summed_by_torrent_and_by_way_and_handed_over_once() {
         let mut seeder = Seeder::default();
         for (number, bytes, source) in [
             (1, 10, Source::WebSeed),
@@ -95,35 +72,37 @@ mod tests {
             (2, 3, Source::WebRtc),
         ] {
             seeder.served(torrent(number), bytes, source);
-            seeder.check();
         }
-        let (web_seed, webrtc, tcp) = (17, 3, 5);
-        let both = [&torrent(1), &torrent(2), &torrent(3)];
-        let all = Carried {
-            web_seed,
-            webrtc,
-            tcp,
+        let mut sent = seeder.take();
+        sent.torrents.sort_by_key(|(info_hash, _)| *info_hash);
+        let one = Carried {
+            web_seed: 17,
+            ..Carried::default()
         };
-        assert_eq!((seeder.carried(both), seeder.totals()), (all, all));
-        seeder.forget(&torrent(1));
-        let left = Carried {
-            web_seed: 0,
-            webrtc,
-            tcp,
+        let two = Carried {
+            webrtc: 3,
+            tcp: 5,
+            ..Carried::default()
         };
-        assert_eq!((seeder.carried(both), seeder.totals()), (left, all));
-        seeder.check();
+        assert_eq!(sent.torrents, [(torrent(1), one), (torrent(2), two)]);
+        assert_eq!(sum(&sent), seeder.totals());
+        assert_eq!(seeder.take(), Sent::default(), "nothing is told twice");
+        seeder.served(torrent(1), 1, Source::Tcp);
+        assert_eq!(seeder.take().torrents.len(), 1);
     }
 
     #[test]
-    fn torrents_are_bounded_and_totals_still_right() {
+    fn torrents_are_bounded_and_nothing_is_lost() {
         let mut seeder = Seeder::default();
         for number in 0..MAX_TORRENTS + 5 {
             seeder.served(torrent(number), 1, Source::WebSeed);
         }
-        seeder.served(torrent(0), u64::MAX, Source::WebSeed);
-        seeder.check();
-        assert_eq!(seeder.carried([&torrent(MAX_TORRENTS)]), Carried::default());
-        assert_eq!(seeder.totals().web_seed, u64::MAX);
+        let sent = seeder.take();
+        assert_eq!((sent.torrents.len(), sent.others.web_seed), (MAX_TORRENTS, 5));
+        assert_eq!(sum(&sent), seeder.totals());
+        for _ in 0..2 {
+            seeder.served(torrent(0), u64::MAX, Source::WebSeed);
+        }
+        assert_eq!(sum(&seeder.take()).web_seed, u64::MAX, "it saturates");
     }
 }

@@ -81,6 +81,10 @@ pub const HIDDEN_COMMENTS: Table = Table::new(16, "hidden_comments");
 /// id of the video or comment (16) ‖ the reporter's handle in UTF-8. Value: the report and what became of it. Owner: `reports`.
 pub const REPORTS: Table = Table::new(17, "reports");
 
+/// Who carried how much. Key: 0 for all videos there ever were together, or 1 ‖ video id (16 bytes). Value: version, bytes this pod sent by
+/// web seed, WebRTC and TCP, bytes viewers told they got from viewers and from pods, and gave (8 each). Owner: `meter`.
+pub const FIGURES: Table = Table::new(18, "figures");
+
 /// All tables, for people who look at the whole store.
 pub const ALL: &[Table] = &[
     META,
@@ -98,6 +102,7 @@ pub const ALL: &[Table] = &[
     MIRRORS,
     HIDDEN_COMMENTS,
     REPORTS,
+    FIGURES,
 ];
 
 /// Key in [`META`]: the epoch of this start, version ‖ start counter (4 bytes) ‖ 8 random bytes; committed before the first

@@ -25,8 +25,8 @@ async fn every_room_shows_in_the_health_of_a_pod() {
             .map(|room| text(room, "/name"))
             .collect::<Result<BTreeSet<_>, _>>()?;
         let expected = [
-            "accounts", "audience", "catalog", "comments", "friends", "library", "mirrors", "outside",
-            "peers", "reports", "search", "seeder", "store", "swarm", "tracker", "udp", "web",
+            "accounts", "audience", "catalog", "comments", "friends", "library", "meter", "mirrors",
+            "outside", "peers", "reports", "search", "seeder", "store", "swarm", "tracker", "udp", "web",
         ];
         ensure!(names == BTreeSet::from(expected), "{names:?}");
         for room in rooms {

@@ -8,6 +8,7 @@
 mod attacker;
 mod audience;
 mod bad_input;
+mod carried;
 mod catalog;
 mod comments;
 mod flood;

@@ -119,7 +119,7 @@ pub(crate) async fn as_seen_everywhere(net: &TestNet, uuid: &str) -> anyhow::Res
 pub(crate) fn shared_part(video: &Value) -> Value {
     let mut video = video.clone();
     if let Some(fields) = video.as_object_mut() {
-        for local in ["id", "isLocal", "receivedAt", "via"] {
+        for local in ["id", "isLocal", "receivedAt", "via", "carried"] {
             fields.remove(local);
         }
         for owner in ["channel", "account"] {

@@ -2,6 +2,7 @@
 
 mod abuses;
 mod audience;
+mod carried;
 mod channels;
 mod comments;
 mod events;
@@ -25,6 +26,7 @@ use warp::{Filter, Reply};
 
 pub(crate) use abuses::{decide_by, file_about, parse_reason, parse_reasons, reported, require_moderator};
 pub(crate) use audience::parse_rating;
+pub(crate) use carried::figures;
 pub(crate) use channels::find as find_channel;
 pub(crate) use comments::{parse_comment, parse_text, post as post_comment, standing, subject};
 pub(crate) use fields::{Fields, Pictures};
@@ -49,6 +51,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(channels::routes(site))
         .unify()
         .or(audience::routes(site))
+        .unify()
+        .or(carried::routes(site))
         .unify()
         .or(comments::routes(site))
         .unify()

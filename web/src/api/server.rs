@@ -3,6 +3,7 @@
 use seedpod_actors::catalog::messages::{GetDigest, GetRoots};
 use seedpod_actors::comments::messages::GetCommentTotals;
 use seedpod_actors::friends::messages::{ListPods, Phase};
+use seedpod_actors::meter::messages::GetAllFigures;
 use seedpod_actors::search::messages::GetTotals;
 use seedpod_protocol::records::EXTENSIONS;
 use serde_json::json;
@@ -11,6 +12,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::{json as json_answer, read};
+use crate::dto::Carried;
 use crate::error::ApiError;
 use crate::site::{Site, ask};
 use crate::visit::{Visit, answer, visit};
@@ -114,6 +116,7 @@ async fn stats(visit: Visit) -> Result<Response, ApiError> {
     let totals = ask(&rooms.search, GetTotals).await?;
     let pods = ask(&rooms.friends, ListPods).await?;
     let comments = ask(&rooms.comments, GetCommentTotals).await?;
+    let carried = ask(&rooms.meter, GetAllFigures).await?;
     let friends = pods.iter().filter(|pod| pod.phase == Phase::Friends).count();
     Ok(json_answer(&json!({
         "totalVideos": totals.videos,
@@ -123,5 +126,7 @@ async fn stats(visit: Visit) -> Result<Response, ApiError> {
         "totalLocalVideoFilesSize": totals.local_bytes,
         "totalInstanceFollowers": friends,
         "totalInstanceFollowing": friends,
+        // Ours.
+        "carried": Carried::from(carried),
     })))
 }

@@ -13,6 +13,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::carried::figures;
 use super::comments::counts;
 use super::upload::{channel_of, receive, small_form, video_answer};
 use super::{Fields, Pictures, body, done, json as json_answer, read};
@@ -136,11 +137,12 @@ pub(super) async fn list_of(visit: &Visit, filter: VideoFilter) -> Result<Respon
     let page = ask(&visit.site.rooms().search, list).await?;
     let own_url = &visit.site.options().public_url;
     let comments = counts(&visit.site, &page.rows).await;
+    let figures = figures(&visit.site, &page.rows).await;
     let data = page
         .rows
         .iter()
-        .zip(comments)
-        .map(|(entry, comments)| dto::Video::of(entry, comments, own_url))
+        .zip(comments.into_iter().zip(figures))
+        .map(|(entry, (comments, figures))| dto::Video::of(entry, comments, figures, own_url))
         .collect();
     Ok(json_answer(&List {
         total: page.total,
@@ -179,10 +181,12 @@ fn asks_for_other_media(query: &Query) -> Result<bool, ApiError> {
 
 async fn one(id: String, visit: Visit) -> Result<Response, ApiError> {
     let entry = find(&visit, &id).await?;
-    let comments = counts(&visit.site, std::slice::from_ref(&entry)).await;
+    let this = std::slice::from_ref(&entry);
+    let (comments, figures) = (counts(&visit.site, this).await, figures(&visit.site, this).await);
     Ok(json_answer(&dto::Video::of(
         &entry,
         comments.first().copied().unwrap_or(0),
+        figures.first().copied().unwrap_or_default(),
         &visit.site.options().public_url,
     )))
 }

@@ -11,7 +11,9 @@ use seedpod_actors::comments::messages::{CommentEntry, Said};
 use seedpod_actors::friends::messages::{
     FriendEntry, InviteEntry, InviteState, Outstanding, Phase, RoundStats, ScoreChange, ScoreReason,
 };
+use seedpod_actors::meter::messages::{Figures, Told};
 use seedpod_actors::search::messages::{ChannelEntry, VideoEntry};
+use seedpod_actors::seeder::messages::Carried as Sent;
 use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
 use seedpod_protocol::ids::{InfoHash, Timestamp};
 use seedpod_protocol::keys::PodKey;
@@ -126,6 +128,21 @@ pub(crate) fn video() -> VideoEntry {
     }
 }
 
+fn figures() -> Figures {
+    Figures {
+        sent: Sent {
+            web_seed: 600,
+            webrtc: 50,
+            tcp: 20,
+        },
+        told: Told {
+            from_viewers: 330,
+            from_pods: 500,
+            given: 300,
+        },
+    }
+}
+
 fn json_of(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap()
 }
@@ -210,21 +227,37 @@ fn a_video_of_a_friend() {
         "podId": pod,
         "receivedAt": "2023-11-14T22:13:20.100Z",
         "via": pod,
+        "carried": {
+            "webSeed": 600,
+            "webrtc": 50,
+            "tcp": 20,
+            "viewers": { "fromViewers": 330, "fromPods": 500, "given": 300 },
+            "share": 0.33,
+        },
     });
-    assert_eq!(json_of(&super::Video::of(&entry, 7, OWN)), expected);
+    assert_eq!(json_of(&super::Video::of(&entry, 7, figures(), OWN)), expected);
+}
+
+#[test]
+fn nobody_has_a_share_of_nothing() {
+    let carried = json_of(&Carried::from(Figures::default()));
+    assert_eq!(
+        (&carried["webSeed"], &carried["share"]),
+        (&json!(0), &Value::Null)
+    );
 }
 
 #[test]
 fn a_video_looks_the_same_on_every_pod_but_for_what_is_local() {
     let entry = video();
     let (mut here, mut there) = (
-        json_of(&super::Video::of(&entry, 7, OWN)),
-        json_of(&super::Video::of(&entry, 7, "https://pod.example")),
+        json_of(&super::Video::of(&entry, 7, figures(), OWN)),
+        json_of(&super::Video::of(&entry, 7, figures(), "https://pod.example")),
     );
     for json in [&mut here, &mut there] {
         json.as_object_mut()
             .unwrap()
-            .retain(|key, _| !matches!(key.as_str(), "id" | "isLocal" | "receivedAt" | "via"));
+            .retain(|key, _| !matches!(key.as_str(), "id" | "isLocal" | "receivedAt" | "via" | "carried"));
     }
     assert_eq!(here, there);
 }
@@ -236,7 +269,7 @@ fn a_video_whose_origin_is_not_known_yet_has_no_files() {
         channel: None,
         ..video()
     };
-    let json = json_of(&super::Video::of(&entry, 7, OWN));
+    let json = json_of(&super::Video::of(&entry, 7, figures(), OWN));
     assert_eq!(
         (&json["files"], &json["trackerUrls"], &json["channel"]),
         (&json!([]), &json!([]), &Value::Null)

@@ -1,9 +1,10 @@
 //! The JSON of the API: the shapes of PeerTube's present API, with a few keys of 2017 that clash with nothing (`podHost`,
-//! `author`) and some of ours (`podId`, `receivedAt`, `via`).
+//! `author`) and some of ours (`podId`, `receivedAt`, `via`, `carried`).
 //!
 //! A type here is made from what the rooms say and holds nothing else: it is written, never read. Integers are never
 //! negative and every labelled value is an object with a label even where its id is `null`, as strict clients demand.
 
+mod carried;
 mod channel;
 mod comment;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use jiff::Timestamp as Instant;
 use seedpod_protocol::ids::Timestamp;
 use serde::Serialize;
 
+pub(crate) use carried::Carried;
 pub(crate) use channel::{Channel, ChannelSummary};
 pub(crate) use comment::{Comment, CommentTree};
 pub(crate) use pod::{Invite, Pod, reason_text, rounds, state_name};

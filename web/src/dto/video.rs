@@ -1,11 +1,12 @@
 //! Videos: the same shape in lists and alone.
 
+use seedpod_actors::meter::messages::Figures;
 use seedpod_actors::search::messages::VideoEntry;
 use seedpod_protocol::ids::VideoId;
 use seedpod_protocol::records::{self, Privacy, VideoFile};
 use serde::Serialize;
 
-use super::{AccountSummary, ChannelSummary, Labelled, iso, numbered};
+use super::{AccountSummary, Carried, ChannelSummary, Labelled, iso, numbered};
 use crate::constants::{CATEGORIES, LICENCES, PRIVACIES, PUBLISHED, UNKNOWN, label, language};
 use crate::links::{self, Origin};
 
@@ -62,6 +63,7 @@ pub(crate) struct Video {
     pod_id: String,
     received_at: String,
     via: String,
+    carried: Carried,
 }
 
 /// One file of a video.
@@ -84,8 +86,8 @@ struct File {
 }
 
 impl Video {
-    /// All that this pod knows of a video, and how many comments it has. `own_url` is this pod's.
-    pub(crate) fn of(entry: &VideoEntry, comments: u64, own_url: &str) -> Self {
+    /// All that this pod knows of a video, how many comments it has and who carried it. `own_url` is this pod's.
+    pub(crate) fn of(entry: &VideoEntry, comments: u64, figures: Figures, own_url: &str) -> Self {
         let (id, video) = (&entry.id, &entry.video);
         // Without its origin's address a video has no files yet; the profile is among the first records that arrive.
         let known = Origin::of(entry, own_url);
@@ -150,6 +152,7 @@ impl Video {
             pod_id: entry.origin.to_string(),
             received_at: iso(entry.received_at),
             via: entry.via.to_string(),
+            carried: figures.into(),
         }
     }
 }

@@ -16,6 +16,7 @@ use std::convert::Infallible;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use seedpod_actors::friends::messages::{ListPods, Phase};
+use seedpod_actors::meter::messages::Figures;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
@@ -26,7 +27,7 @@ use warp::{Filter, Reply};
 use crate::api::{body, read, refusal};
 use crate::csp::Csp;
 use crate::error::ApiError;
-use crate::pages::{Chrome, ErrorPage, UserMenu};
+use crate::pages::{CarriedView, Chrome, ErrorPage, UserMenu};
 use crate::session::csrf_token;
 use crate::site::{Site, ask, now};
 use crate::visit::{Caller, Visit, visit};
@@ -269,6 +270,15 @@ async fn count_friends(site: &Site) -> usize {
     match ask(&site.rooms().friends, ListPods).await {
         Ok(pods) => pods.iter().filter(|pod| pod.phase == Phase::Friends).count(),
         Err(_) => 0,
+    }
+}
+
+impl From<Figures> for CarriedView {
+    fn from(figures: Figures) -> Self {
+        Self {
+            by_viewers: figures.by_viewers(),
+            in_all: figures.in_all(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use seedpod_actors::friends::messages::{
     CreateInvite, Decide, Decision, FriendEntry, InviteEntry, InviteState, ListInvites, ListPods, Phase,
     QuitFriends, RemoveFriend, RevokeInvite,
 };
+use seedpod_actors::meter::messages::GetAllFigures;
 use seedpod_actors::search::messages::{GetProfile, GetTotals, ListVideos, VideoFilter};
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -265,6 +266,7 @@ async fn show(
         is_twin: other_start.map(|other| other.is_twin),
         videos: totals.videos as u64,
         local_videos: totals.local_videos as u64,
+        carried: ask(&rooms.meter, GetAllFigures).await?.into(),
         configured: options.configured_friends.clone(),
         hosts,
         error,

@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::conversation::{Draft, comments};
 use super::lists::{LATEST, card, channel_name, channel_url};
 use super::{chrome, own_csp, page, see_other};
-use crate::api::{parse_key, parse_rating};
+use crate::api::{figures, parse_key, parse_rating};
 use crate::body::{BodyStream, fields};
 use crate::constants::{CATEGORIES, LICENCES, PRIVACIES, label, language};
 use crate::csp::Csp;
@@ -20,7 +20,7 @@ use crate::dto::resolution_label;
 use crate::error::ApiError;
 use crate::files::media::mime;
 use crate::links::{self, Origin};
-use crate::pages::{EmbedPage, PlayerView, Ratings, Received, SourceFile, WatchPage};
+use crate::pages::{CarriedView, EmbedPage, PlayerView, Ratings, Received, SourceFile, WatchPage};
 use crate::session::CSRF_FIELD;
 use crate::site::ask;
 use crate::visit::{Caller, Visit};
@@ -84,6 +84,7 @@ pub(super) async fn watch_page(
         pod_url: own_url.clone(),
         canonical: Origin::of(entry, own_url)
             .map_or_else(|| links::watch_path(&entry.id), |origin| origin.watch(&entry.id)),
+        carried: carried(visit, entry).await,
         can_edit: entry.is_local && caller.is_some_and(|caller| caller.may_edit(&video.owner)),
         related: related
             .rows
@@ -233,6 +234,16 @@ fn player(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> PlayerView {
         stun,
         p2p: true,
     }
+}
+
+/// Who carried the video so far.
+async fn carried(visit: &Visit, entry: &Arc<VideoEntry>) -> CarriedView {
+    let figures = figures(&visit.site, std::slice::from_ref(entry)).await;
+    figures
+        .first()
+        .copied()
+        .map(CarriedView::from)
+        .unwrap_or_default()
 }
 
 /// How a friend's video came here.

@@ -57,6 +57,19 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// A share of a whole as a percentage without decimals; `0%` of nothing. Never 100% while anything came from elsewhere.
+#[must_use]
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    match (part, whole) {
+        (0, _) | (_, 0) => "0%".to_owned(),
+        (part, whole) if part >= whole => "100%".to_owned(),
+        (part, whole) => {
+            let (part, whole) = (u128::from(part), u128::from(whole));
+            format!("{}%", ((part * 200 + whole) / (whole * 2)).clamp(1, 99))
+        }
+    }
+}
+
 /// How long ago `then` was at `now`, both in milliseconds since the Unix epoch: `now`, `3 minutes ago`, `yesterday`,
 /// `2 weeks ago`. A time in the future reads `now`: clocks of pods differ a little.
 #[must_use]
@@ -103,6 +116,7 @@ mod tests {
         bytes: Vec<(u64, String)>,
         clock: Vec<(u64, String)>,
         relative: Vec<(u64, String)>,
+        percent: Vec<(u64, u64, String)>,
     }
 
     /// The same file is read by `web/ui/test/format.test.ts`.
@@ -116,6 +130,9 @@ mod tests {
         }
         for (number, text) in fixture.clock {
             assert_eq!(clock(number), text, "clock({number})");
+        }
+        for (part, whole, text) in fixture.percent {
+            assert_eq!(percent(part, whole), text, "percent({part}, {whole})");
         }
         for (age, text) in fixture.relative {
             let now = 1_800_000_000_000;

@@ -51,6 +51,7 @@
 //! `media-src` its sources and `blob:`, `worker-src 'self'`.
 
 mod about;
+mod carried;
 mod channel;
 mod comments;
 mod copies;
@@ -76,6 +77,7 @@ mod sample;
 mod tests;
 
 pub use about::AboutPage;
+pub use carried::CarriedView;
 pub use channel::ChannelPage;
 pub use comments::{CommentView, Comments, REASONS, Removal, ThreadView, Words};
 pub use copies::{CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep};

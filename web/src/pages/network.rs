@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use askama::Template;
 
-use super::{Chrome, CopiesView, count};
+use super::{CarriedView, Chrome, CopiesView, count};
 
 /// How things stand with one friend. Every state that is not good says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,6 +288,8 @@ pub struct NetworkPage {
     pub videos: u64,
     /// Videos of this pod.
     pub local_videos: u64,
+    /// Who carried the videos so far.
+    pub carried: CarriedView,
     /// Hosts that its configuration names as friends.
     pub configured: Vec<String>,
     /// What was typed into the form, after a failed try.

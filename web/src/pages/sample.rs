@@ -1,11 +1,11 @@
 //! Sample data for the tests of pages, with hostile text in every place that strangers fill.
 
 use super::{
-    AboutPage, AssetUrls, ChannelPage, Choice, Chrome, CommentView, Comments, CopiesView, CopyBudget,
-    CopyReason, CopyRow, CopyStep, EditPage, EmbedPage, ErrorPage, Filter, FriendRow, FriendState, HomePage,
-    InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView, QrCode, Ratings, Received,
-    Removal, ReportRow, ReportsPage, RequestRow, ScoreNote, SourceFile, ThreadView, UiUrls, UploadPage,
-    UserMenu, VideoCard, VideoFields, WatchPage, Words,
+    AboutPage, AssetUrls, CarriedView, ChannelPage, Choice, Chrome, CommentView, Comments, CopiesView,
+    CopyBudget, CopyReason, CopyRow, CopyStep, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
+    FriendState, HomePage, InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView,
+    QrCode, Ratings, Received, Removal, ReportRow, ReportsPage, RequestRow, ScoreNote, SourceFile,
+    ThreadView, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage, Words,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -169,6 +169,10 @@ pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
         }),
         pod_url: "http://localhost:9001".to_owned(),
         canonical: format!("http://localhost:9003/w/{text}"),
+        carried: CarriedView {
+            by_viewers: 63_000_000,
+            in_all: 100_000_000,
+        },
         can_edit: true,
         related: vec![card(text)],
     }
@@ -352,6 +356,10 @@ pub(super) fn network(chrome: Chrome, text: &str) -> NetworkPage {
     NetworkPage {
         chrome,
         copies: Some(copies),
+        carried: CarriedView {
+            by_viewers: 5_000_000_000,
+            in_all: 8_000_000_000,
+        },
         pod_id: text.to_owned(),
         friends: vec![
             friend("1", text, FriendState::InSync),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::comments::Comments;
 use super::video::pod_hue;
-use super::{Chrome, PlayerView, ScriptJson, VideoCard, iso};
+use super::{CarriedView, Chrome, PlayerView, ScriptJson, VideoCard, iso};
 
 /// One video to watch.
 #[derive(Debug, Clone, Template)]
@@ -49,6 +49,8 @@ pub struct WatchPage {
     pub pod_url: String,
     /// The watch page on the origin.
     pub canonical: String,
+    /// Who carried it so far.
+    pub carried: CarriedView,
     /// This person may edit the video.
     pub can_edit: bool,
     /// Other videos worth a look.

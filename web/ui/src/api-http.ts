@@ -1,6 +1,7 @@
 // The real client: REST under /api/v1, with the session cookie of the page.
 
-import { ApiError, type PodApi, type Report, type UploadProgress, type Uploaded, parseCommented, parseLatest, parseUploaded, problemText } from './api.ts';
+import { ApiError, type Carried, type PodApi, type Report, type UploadProgress, type Uploaded, parseCarried, parseCommented, parseLatest, parseUploaded, problemText } from './api.ts';
+import type { Told } from './carried-report.ts';
 
 export class HttpPodApi implements PodApi {
   readonly #base: string;
@@ -18,6 +19,10 @@ export class HttpPodApi implements PodApi {
 
   async view(uuid: string, seconds: number): Promise<void> {
     await this.#ask('POST', `/videos/${encodeURIComponent(uuid)}/views`, { currentTime: seconds });
+  }
+
+  async carried(uuid: string, told: Told): Promise<Carried> {
+    return parseCarried(await this.#ask('POST', `/videos/${encodeURIComponent(uuid)}/carried`, told, true));
   }
 
   async rate(uuid: string, rating: string): Promise<void> {
@@ -66,10 +71,11 @@ export class HttpPodApi implements PodApi {
     });
   }
 
-  async #ask(method: string, path: string, body?: unknown): Promise<unknown> {
+  /** `last`: goes on when the page is left. */
+  async #ask(method: string, path: string, body?: unknown, last = method === 'DELETE'): Promise<unknown> {
     const headers: Record<string, string> = { Accept: 'application/json', 'X-CSRF-Token': this.#csrf() };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
-    const answer = await fetch(this.#base + path, { method, headers, credentials: 'same-origin', keepalive: method === 'DELETE', body: body === undefined ? null : JSON.stringify(body) }).catch(() => {
+    const answer = await fetch(this.#base + path, { method, headers, credentials: 'same-origin', keepalive: last, body: body === undefined ? null : JSON.stringify(body) }).catch(() => {
       throw new ApiError(0, problemText(0, ''));
     });
     const text = await answer.text();

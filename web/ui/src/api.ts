@@ -1,6 +1,7 @@
 // What the islands ask of the pod, as one interface: `HttpPodApi` is the real client, `test/fake-api.ts` the other one.
 
-import { asArray, asObject, asText } from './read.ts';
+import type { Told } from './carried-report.ts';
+import { asArray, asNumber, asObject, asText } from './read.ts';
 
 export interface UploadProgress {
   /** Bytes sent. */
@@ -23,11 +24,23 @@ export interface Report {
   readonly comment: string | undefined;
 }
 
+/** Who carried a video, in bytes. */
+export interface Carried {
+  /** Sent by this pod. */
+  readonly webSeed: number;
+  readonly webrtc: number;
+  readonly tcp: number;
+  /** What viewers told. */
+  readonly viewers: { readonly fromViewers: number; readonly fromPods: number };
+}
+
 export interface PodApi {
   /** The short ids of the latest videos, newest first, at most a page of them: of this pod, of friends, or of all. */
   latest(isLocal?: boolean): Promise<readonly string[]>;
   /** Says that a video was watched, and where the player is, in seconds. */
   view(uuid: string, seconds: number): Promise<void>;
+  /** Says what this page got and gave of a video since it last said so; answers what is known of all. Goes on when the page is left. */
+  carried(uuid: string, told: Told): Promise<Carried>;
   /** Says what the person logged in thinks of a video: `like`, `dislike` or `none`. */
   rate(uuid: string, rating: string): Promise<void>;
   /** Writes a comment about a video, in answer to another one if `to` names it; gives its uuid. */
@@ -73,6 +86,14 @@ export function parseLatest(value: unknown): readonly string[] {
 
 export function parseCommented(value: unknown): string {
   return asText(asObject(asObject(value, 'answer').comment, 'comment').uuid, 'uuid');
+}
+
+export function parseCarried(value: unknown): Carried {
+  const carried = asObject(asObject(value, 'answer').carried, 'carried');
+  const number = (name: string) => asNumber(carried[name], name);
+  const sent = { webSeed: number('webSeed'), webrtc: number('webrtc'), tcp: number('tcp') };
+  const viewers = asObject(carried.viewers, 'viewers');
+  return { ...sent, viewers: { fromViewers: asNumber(viewers.fromViewers, 'fromViewers'), fromPods: asNumber(viewers.fromPods, 'fromPods') } };
 }
 
 export function parseUploaded(value: unknown): Uploaded {

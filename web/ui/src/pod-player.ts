@@ -3,6 +3,8 @@
 
 import { type Rates, SourceAccount, bufferedBytes } from './accounting.ts';
 import { HttpPodApi } from './api-http.ts';
+import { showCarried } from './carried-line.ts';
+import { CarriedReports } from './carried-report.ts';
 import { mayChangeSource } from './change-over.ts';
 import { percent } from './format.ts';
 import { KeptVideos } from './kept-videos.ts';
@@ -46,6 +48,13 @@ export interface PlayerStats {
 const kept = new KeptVideos<SwarmEngine>();
 showChip(kept);
 
+/** How often the pod is told what came and went, in milliseconds. */
+const TELL_EVERY = 10_000;
+const api = new HttpPodApi();
+const reports = new CarriedReports(async (uuid, told) => showCarried(document, uuid, await api.carried(uuid, told)));
+setInterval(() => void reports.tell(), TELL_EVERY);
+window.addEventListener('pagehide', () => void reports.tell());
+
 const TICK = 1_000;
 /** For so long a stalled video may wait without a word, in milliseconds. */
 const PATIENCE = 4_000;
@@ -83,7 +92,7 @@ export class PodPlayer extends HTMLElement {
     this.#file = this.#data?.files[0];
     if (!this.#video || !this.#file) return;
     const { uuid, duration } = this.#data ?? { uuid: '', duration: 0 };
-    this.#report = new ViewReport(duration, (seconds) => new HttpPodApi().view(uuid, seconds));
+    this.#report = new ViewReport(duration, (seconds) => api.view(uuid, seconds));
     this.#listening = new AbortController();
     this.#listen(this.#video, this.#listening.signal);
     this.#timer = setInterval(() => this.#tick(), TICK);
@@ -117,6 +126,7 @@ export class PodPlayer extends HTMLElement {
     for (const source of this.#video?.querySelectorAll('source') ?? []) source.remove();
     this.#video?.load();
     if (engine) kept.keep(engine);
+    void reports.tell();
   }
 
   get stats(): PlayerStats {
@@ -361,6 +371,7 @@ export class PodPlayer extends HTMLElement {
   #tick(): void {
     if (this.#video && moves(this.#video)) this.#report?.played(TICK / 1_000, this.#video.currentTime);
     this.#noteHttp();
+    if (this.#data) reports.count(this.#data.uuid, this.#account);
     // It may have broken before this script was there to hear it.
     if (this.#source === 'http' && this.#trouble === '') this.#broken();
     if (this.#stalled && this.#trouble === '' && !this.#video?.paused && performance.now() - this.#stalledAt > PATIENCE) {

@@ -1,6 +1,7 @@
 // The other client: keeps everything in memory and remembers what was asked.
 
-import type { ApiError, PodApi, Report, UploadProgress, Uploaded } from '../src/api.ts';
+import type { ApiError, Carried, PodApi, Report, UploadProgress, Uploaded } from '../src/api.ts';
+import type { Told } from '../src/carried-report.ts';
 
 export class FakePodApi implements PodApi {
   list: string[] = [];
@@ -24,6 +25,11 @@ export class FakePodApi implements PodApi {
 
   view(uuid: string, seconds: number): Promise<void> {
     return this.#answer(`view ${uuid} ${seconds}`, undefined);
+  }
+
+  carried(uuid: string, told: Told): Promise<Carried> {
+    const viewers = { fromViewers: told.fromViewers, fromPods: told.fromPods };
+    return this.#answer(`carried ${uuid} ${told.given}`, { webSeed: 0, webrtc: 0, tcp: 0, viewers });
   }
 
   rate(uuid: string, rating: string): Promise<void> {

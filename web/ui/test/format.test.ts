@@ -4,6 +4,7 @@ import fixture from '../fixtures/format.json';
 import { bytes, clock, percent, rate, relative, timeLeft } from '../src/format.ts';
 
 describe('texts are those the server writes', () => {
+  test.each(fixture.percent as Array<[number, number, string]>)('percent(%d, %d) is %s', (part, whole, text) => expect(percent(part, whole)).toBe(text));
   test.each(fixture.bytes as Array<[number, string]>)('bytes(%d) is %s', (number, text) => expect(bytes(number)).toBe(text));
   test.each(fixture.clock as Array<[number, string]>)('clock(%d) is %s', (number, text) => expect(clock(number)).toBe(text));
   test.each(fixture.relative as Array<[number, string]>)('%d ms ago is %s', (age, text) => expect(relative(1_800_000_000_000 - age, 1_800_000_000_000)).toBe(text));
