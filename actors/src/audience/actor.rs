@@ -147,9 +147,8 @@ impl Handler<Changed> for AudienceActor {
         for change in changed.changes.iter() {
             match change {
                 Change::Head(held) => self.state.heard(&held.record, now),
-                Change::AuthorGone(author) | Change::AuthorHidden(author) => {
-                    self.state.forget_author(author);
-                }
+                Change::AuthorGone(author) => self.state.forget_author(author),
+                Change::AuthorHidden(author) => self.state.hide_author(author),
             }
         }
     }

@@ -188,6 +188,11 @@ impl Audience {
     /// An author's records left the catalog, and its numbers with them.
     pub(crate) fn forget_author(&mut self, author: &PodId) {
         self.origins.retain(|_, origin| origin != author);
+        self.hide_author(author);
+    }
+
+    /// An author's records are shown no longer: its numbers go. Its videos are watched on where there is a copy, and those views count.
+    pub(crate) fn hide_author(&mut self, author: &PodId) {
         let touched: Vec<VideoId> = self
             .contributed
             .iter()

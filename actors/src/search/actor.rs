@@ -51,7 +51,8 @@ impl Handler<Changed> for SearchActor {
         for change in changed.changes.iter() {
             match change {
                 Change::Head(held) => self.model.apply(held),
-                Change::AuthorGone(author) | Change::AuthorHidden(author) => self.model.forget_author(author),
+                Change::AuthorGone(author) => self.model.forget_author(author),
+                Change::AuthorHidden(author) => self.model.hide_author(author),
             }
         }
         self.metrics.changed(changed.changes.len(), &self.model.totals());

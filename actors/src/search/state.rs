@@ -30,6 +30,8 @@ pub(crate) struct ReadModel {
     tallies: HashMap<(PodId, VideoId), Tally>,
     /// Who offers copies of which video, whether it is shown or not.
     mirrors: HashMap<VideoId, BTreeMap<PodId, Mirror>>,
+    /// Authors whose records are shown no longer, but for videos of which this pod has a copy.
+    hidden: HashSet<PodId>,
     /// Live videos that came before their channel or their origin's profile: without these there is no address to
     /// give people, so they are shown when all is here.
     waiting: HashMap<VideoId, HeldRecord>,
@@ -75,6 +77,7 @@ impl ReadModel {
             profiles: HashMap::new(),
             tallies: HashMap::new(),
             mirrors: HashMap::new(),
+            hidden: HashSet::new(),
             waiting: HashMap::new(),
             of_channel: HashMap::new(),
             local_videos: 0,
@@ -85,6 +88,8 @@ impl ReadModel {
     /// Takes the new head of a register. What is not live is no longer shown.
     pub(crate) fn apply(&mut self, held: &HeldRecord) {
         let header = held.record.header();
+        // Nothing is told of who is hidden: this one is back.
+        self.hidden.remove(&header.author);
         let live = header.state == State::Live;
         match held.record.payload() {
             Record::Video(video) if live => {
@@ -109,8 +114,56 @@ impl ReadModel {
         }
     }
 
+    /// Shows an author's records no longer, but for the videos of which this pod has a copy: people can watch those.
+    pub(crate) fn hide_author(&mut self, author: &PodId) {
+        let of_author = |(id, shown): (&VideoId, &Shown)| (shown.entry.origin == *author).then_some(*id);
+        let videos: Vec<VideoId> = self.videos.iter().filter_map(of_author).collect();
+        let (kept, gone): (Vec<_>, Vec<_>) = videos.into_iter().partition(|id| self.has_copy(id, author));
+        if kept.is_empty() {
+            return self.forget_author(author);
+        }
+        let of_author =
+            |(id, held): (&VideoId, &HeldRecord)| (held.record.header().author == *author).then_some(*id);
+        let waiting: Vec<VideoId> = self.waiting.iter().filter_map(of_author).collect();
+        for id in gone.into_iter().chain(waiting) {
+            self.forget_video(&id);
+        }
+        let named: HashSet<ChannelId> = kept
+            .iter()
+            .filter_map(|id| Some(self.videos.get(id)?.entry.video.channel))
+            .collect();
+        self.channels
+            .retain(|id, channel| channel.origin != *author || named.contains(id));
+        self.tallies
+            .retain(|(counted_by, id), _| counted_by != author || kept.contains(id));
+        self.forget_offers(author);
+        self.hidden.insert(*author);
+    }
+
+    /// Whether this pod offers a copy of a video of that origin.
+    fn has_copy(&self, id: &VideoId, origin: &PodId) -> bool {
+        let offer = self.mirrors.get(id).and_then(|offers| offers.get(&self.me));
+        offer.is_some_and(|offer| offer.origin == *origin)
+    }
+
+    /// A copy of this pod is gone, and with it the last reason to show a video whose author is hidden.
+    fn copy_gone(&mut self, id: &VideoId) {
+        let origin = self.videos.get(id).map(|shown| shown.entry.origin);
+        if let Some(origin) = origin.filter(|origin| self.hidden.contains(origin)) {
+            self.hide_author(&origin);
+        }
+    }
+
+    fn forget_offers(&mut self, author: &PodId) {
+        self.mirrors.retain(|_, offers| {
+            offers.remove(author);
+            !offers.is_empty()
+        });
+    }
+
     /// Forgets everything of an author.
     pub(crate) fn forget_author(&mut self, author: &PodId) {
+        self.hidden.remove(author);
         let of_author = |(id, shown): (&VideoId, &Shown)| (shown.entry.origin == *author).then_some(*id);
         let videos: Vec<VideoId> = self.videos.iter().filter_map(of_author).collect();
         let of_author =
@@ -122,10 +175,7 @@ impl ReadModel {
         self.channels.retain(|_, channel| channel.origin != *author);
         self.profiles.remove(author);
         self.tallies.retain(|(counted_by, _), _| counted_by != author);
-        self.mirrors.retain(|_, offers| {
-            offers.remove(author);
-            !offers.is_empty()
-        });
+        self.forget_offers(author);
     }
 
     pub(crate) fn video(&self, key: VideoKey) -> Option<Arc<VideoEntry>> {
@@ -490,6 +540,9 @@ impl ReadModel {
                     offers.remove(&author);
                     if offers.is_empty() {
                         self.mirrors.remove(&id);
+                    }
+                    if author == self.me {
+                        self.copy_gone(&id);
                     }
                 }
             }

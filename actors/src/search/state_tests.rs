@@ -272,6 +272,56 @@ fn a_friend_leaves_with_everything() {
 }
 
 #[test]
+fn of_an_author_who_is_hidden_those_videos_stay_that_are_kept_here() {
+    let (mut model, me, friend) = model();
+    let before = model.totals().videos;
+    let of_friend = |model: &ReadModel| -> Vec<VideoId> {
+        let shown = model
+            .videos
+            .values()
+            .filter(|shown| shown.entry.origin == friend.id());
+        shown.map(|shown| shown.entry.id).collect()
+    };
+    let kept = of_friend(&model)[0];
+    let film = model.video(VideoKey::Id(kept)).expect("shown");
+    let offer = |author: &PodKey| {
+        let mirror = Mirror {
+            video: kept,
+            origin: friend.id(),
+            info_hashes: film.video.files.iter().map(|file| file.info_hash).collect(),
+        };
+        Draft::live(&author.id(), mirror.into()).expect("an offer")
+    };
+    show(&mut model, &friend, 200, video(&friend, 9, "Not kept"));
+    model.apply(&held(&me, 201, offer(&me)));
+    model.hide_author(&friend.id());
+    model.check();
+    assert_eq!(of_friend(&model), [kept]);
+    assert_eq!(model.mirrors(&kept).len(), 1, "it can be watched from here");
+    assert!(model.profile(&friend.id()).is_some() && film.channel.is_some());
+
+    // The copy goes, and the video with it.
+    model.apply(&held(&me, 202, Draft::withdrawn(Kind::MIRROR, kept.into())));
+    model.check();
+    assert_eq!(of_friend(&model), []);
+    assert!(model.profile(&friend.id()).is_none());
+
+    // Somebody else's copy is none of ours, and who is back is shown whole.
+    let (mut model, me, _) = self::model();
+    model.apply(&held(&key(3), 203, offer(&key(3))));
+    model.hide_author(&friend.id());
+    assert_eq!(of_friend(&model), []);
+    let (mut model_again, _, _) = self::model();
+    model_again.apply(&held(&me, 204, offer(&me)));
+    model_again.hide_author(&friend.id());
+    show(&mut model_again, &friend, 205, video(&friend, 9, "Back"));
+    model_again.apply(&held(&me, 206, Draft::withdrawn(Kind::MIRROR, kept.into())));
+    model_again.check();
+    assert!(of_friend(&model_again).contains(&kept));
+    assert_eq!(model_again.totals().videos, before + 1);
+}
+
+#[test]
 fn channels_are_found_by_handle_here_and_with_a_host_elsewhere() {
     let (model, me, friend) = model();
     let find = |host: Option<&str>| {

@@ -82,6 +82,7 @@ impl TrackerActor {
     /// The same tracker, which speaks with those of friends. `key` signs hints, and nothing else.
     #[must_use]
     pub fn among_friends(self, swarm: Swarm, key: Arc<PodKey>) -> Self {
+        let admission = Admission::of(key.id());
         let abroad = Abroad {
             swarm,
             key,
@@ -89,6 +90,7 @@ impl TrackerActor {
         };
         Self {
             abroad: Some(abroad),
+            admission,
             ..self
         }
     }

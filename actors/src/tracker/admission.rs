@@ -1,6 +1,7 @@
-//! Which torrents the catalog admits: those of live videos, unlisted ones among them.
+//! Which torrents the catalog admits: those of live videos, unlisted ones among them. Of an author whose records are hidden, those of which
+//! this pod has a copy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use seedpod_protocol::envelope::{Kind, State};
 use seedpod_protocol::ids::{InfoHash, PodId, VideoId};
@@ -11,6 +12,11 @@ use crate::catalog::messages::Change;
 /// The torrents of each live video.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
+    me: Option<PodId>,
+    /// Videos of which this pod offers a copy.
+    copies: HashSet<VideoId>,
+    /// Authors whose records are hidden.
+    hidden: HashSet<PodId>,
     videos: HashMap<VideoId, (PodId, Vec<InfoHash>)>,
     /// How many videos have a torrent. Nothing keeps a pod from naming another's torrent in a video of its own; when that one
     /// goes, the torrent must stay.
@@ -25,13 +31,36 @@ pub(super) struct AdmissionChange {
 }
 
 impl Admission {
+    /// Nothing is admitted yet. `me` is this pod, whose copies count.
+    pub(super) fn of(me: PodId) -> Self {
+        Self {
+            me: Some(me),
+            ..Self::default()
+        }
+    }
+
     /// Follows one change. A torrent that a video keeps is neither admitted nor withdrawn: its swarm lives on.
     pub(super) fn follow(&mut self, change: &Change) -> AdmissionChange {
         let held = match change {
             Change::Head(held) => held,
-            Change::AuthorGone(author) | Change::AuthorHidden(author) => return self.forget(author),
+            Change::AuthorGone(author) => {
+                self.hidden.remove(author);
+                return self.forget(author, &HashSet::new());
+            }
+            Change::AuthorHidden(author) => {
+                self.hidden.insert(*author);
+                let copies = self.copies.clone();
+                return self.forget(author, &copies);
+            }
         };
         let header = held.record.header();
+        // Nothing is told of who is hidden: this one is back.
+        self.hidden.remove(&header.author);
+        if let (Kind::MIRROR, Ok(id)) = (header.kind, VideoId::try_from(header.object))
+            && Some(header.author) == self.me
+        {
+            return self.follow_copy(id, header.state == State::Live);
+        }
         let (Kind::VIDEO, Ok(id)) = (header.kind, VideoId::try_from(header.object)) else {
             return AdmissionChange::default();
         };
@@ -61,8 +90,27 @@ impl Admission {
         change
     }
 
-    fn forget(&mut self, author: &PodId) -> AdmissionChange {
-        let gone = self.videos.extract_if(|_, (origin, _)| origin == author);
+    fn follow_copy(&mut self, id: VideoId, live: bool) -> AdmissionChange {
+        if live {
+            self.copies.insert(id);
+            return AdmissionChange::default();
+        }
+        self.copies.remove(&id);
+        let hidden = |(origin, _): &(PodId, Vec<InfoHash>)| self.hidden.contains(origin);
+        let released = match self.videos.get(&id).is_some_and(hidden) {
+            true => self.videos.remove(&id).map(|(_, hashes)| hashes),
+            false => None,
+        };
+        AdmissionChange {
+            admit: Vec::new(),
+            withdraw: self.release(released.unwrap_or_default()),
+        }
+    }
+
+    fn forget(&mut self, author: &PodId, but: &HashSet<VideoId>) -> AdmissionChange {
+        let gone = self
+            .videos
+            .extract_if(|id, (origin, _)| origin == author && !but.contains(id));
         let released = gone.flat_map(|(_, (_, hashes))| hashes).collect();
         AdmissionChange {
             admit: Vec::new(),
@@ -92,7 +140,7 @@ mod tests {
     use seedpod_protocol::envelope::{Draft, Epoch, Stamp};
     use seedpod_protocol::ids::{ChannelId, Timestamp};
     use seedpod_protocol::keys::PodKey;
-    use seedpod_protocol::records::{Privacy, Video, VideoFile};
+    use seedpod_protocol::records::{Mirror, Privacy, Video, VideoFile};
 
     use super::*;
     use crate::catalog::messages::HeldRecord;
@@ -216,6 +264,40 @@ mod tests {
         assert_eq!(gone.withdraw, hashes(&[1, 2]));
         assert_eq!(
             admission.follow(&Change::AuthorGone(author().id())),
+            AdmissionChange::default()
+        );
+    }
+
+    #[test]
+    fn of_an_author_who_is_hidden_the_torrents_stay_that_are_kept_here() {
+        let me = PodKey::from_seed(&[2; 32]);
+        let mut admission = Admission::of(me.id());
+        let kept = video_of_nonce(3, &[1]);
+        let id = VideoId::try_from(kept.object).expect("a video's id");
+        admission.follow(&change(1, kept));
+        admission.follow(&change(2, video_of_nonce(4, &[2])));
+        let mirror = Mirror {
+            video: id,
+            origin: author().id(),
+            info_hashes: hashes(&[1]),
+        };
+        let offer = Draft::live(&me.id(), Record::Mirror(mirror)).expect("an offer");
+        assert_eq!(
+            admission.follow(&change_by(&me, 3, offer)),
+            AdmissionChange::default()
+        );
+        let hidden = admission.follow(&Change::AuthorHidden(author().id()));
+        assert_eq!(hidden.withdraw, hashes(&[2]));
+        let taken_back = Draft::withdrawn(Kind::MIRROR, id.into());
+        let gone = admission.follow(&change_by(&me, 4, taken_back));
+        assert_eq!(gone.withdraw, hashes(&[1]));
+        assert!(admission.holders.is_empty() && admission.videos.is_empty());
+        // Of a friend who is back, a copy more or less changes nothing.
+        let back = admission.follow(&change(1, video_of_nonce(3, &[1])));
+        assert_eq!(back.admit, hashes(&[1]));
+        let taken_back = Draft::withdrawn(Kind::MIRROR, id.into());
+        assert_eq!(
+            admission.follow(&change_by(&me, 5, taken_back)),
             AdmissionChange::default()
         );
     }
