@@ -13,8 +13,8 @@ use tracing::{info, warn};
 
 use super::health::Health;
 use super::messages::{
-    Bucket, Budgets, FetchRange, GetSources, KeepVideo, LetGo, ListMirrors, MirrorError, MirrorReport,
-    SetBudget, Source,
+    Bucket, Budgets, FetchRange, GetCopy, GetSources, KeepVideo, LetGo, ListMirrors, MirrorError,
+    MirrorReport, SetBudget, Source,
 };
 use super::metrics::MirrorMetrics;
 use super::records::{self, Row};
@@ -593,15 +593,19 @@ impl Handler<ListMirrors> for MirrorsActor {
                     .find(|entry| entry.pod == *pod)
                     .map(|entry| entry.host.clone())
             };
-            let held = |video: &VideoId| {
-                let progress = actor.progress.get(video);
-                progress.map_or(0, |progress| progress.held.load(Ordering::Relaxed))
-            };
             MirrorReport {
-                copies: actor.state.list(held),
+                copies: actor.state.list(|video| actor.held(video)),
                 budgets: actor.state.budgets(host),
             }
         }))
+    }
+}
+
+impl Handler<GetCopy> for MirrorsActor {
+    type Result = MessageResult<GetCopy>;
+
+    fn handle(&mut self, GetCopy(video): GetCopy, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.state.kept(&video, |video| self.held(video)))
     }
 }
 
@@ -645,6 +649,12 @@ impl Handler<GetSources> for MirrorsActor {
 }
 
 impl MirrorsActor {
+    /// Bytes of a copy that is being fetched, or was when it got stuck.
+    fn held(&self, video: &VideoId) -> u64 {
+        let progress = self.progress.get(video);
+        progress.map_or(0, |progress| progress.held.load(Ordering::Relaxed))
+    }
+
     /// Asks another pod for the first byte of a file it says it has.
     fn look_at(&self, url: String, file: &CopyFile, ctx: &mut Context<Self>) {
         let range = FetchRange {

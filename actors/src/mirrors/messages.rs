@@ -95,6 +95,23 @@ impl From<StoreError> for MirrorError {
 #[rtype(result = "MirrorReport")]
 pub struct ListMirrors;
 
+/// Asks about the copy of one video.
+#[derive(Debug, Message)]
+#[rtype(result = "Kept")]
+pub struct GetCopy(
+    /// Which.
+    pub VideoId,
+);
+
+/// Whether and how a video is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// Whether an administrator chose it, so that it can be let go by hand.
+    pub by_hand: bool,
+    /// The copy; none yet just after it was chosen.
+    pub copy: Option<CopyEntry>,
+}
+
 /// All copies and budgets.
 #[derive(Debug, Clone, Default)]
 pub struct MirrorReport {

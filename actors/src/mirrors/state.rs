@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use seedpod_protocol::ids::{InfoHash, PodId, VideoId};
 
-use super::messages::{Bucket, BudgetEntry, Budgets, CopyEntry, CopyState};
+use super::messages::{Bucket, BudgetEntry, Budgets, CopyEntry, CopyState, Kept};
 use crate::library::MediaName;
 
 /// Copies fetched at once.
@@ -55,6 +55,21 @@ impl Wish {
     }
 }
 
+impl Wish {
+    fn entry(&self, bucket: Bucket, state: CopyState, held: u64) -> CopyEntry {
+        CopyEntry {
+            video: self.video,
+            name: self.title.clone(),
+            origin: self.origin,
+            host: self.host.clone(),
+            bucket,
+            state,
+            size: self.size(),
+            held,
+        }
+    }
+}
+
 /// What the lists of the network say now.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
@@ -81,6 +96,19 @@ pub(super) struct Copy {
     pub(super) announced: bool,
     phase: Phase,
     failures: u32,
+}
+
+impl Copy {
+    fn entry(&self, held: impl Fn(&VideoId) -> u64) -> CopyEntry {
+        let size = self.wish.size();
+        let (state, held) = match &self.phase {
+            Phase::Waiting => (CopyState::Waiting, held(&self.wish.video)),
+            Phase::Fetching => (CopyState::Fetching, held(&self.wish.video)),
+            Phase::Stuck { why, .. } => (CopyState::Stuck(why.clone()), held(&self.wish.video)),
+            Phase::Whole => (CopyState::Whole, size),
+        };
+        self.wish.entry(self.bucket, state, held.min(size))
+    }
 }
 
 /// An order to the shell.
@@ -356,34 +384,27 @@ impl Mirrors {
 
     /// All copies, those that found no room in their budgets last. `held` says how many bytes of one are here.
     pub(super) fn list(&self, held: impl Fn(&VideoId) -> u64) -> Vec<CopyEntry> {
-        let entry = |bucket: Bucket, wish: &Wish, state: CopyState, held: u64| CopyEntry {
-            video: wish.video,
-            name: wish.title.clone(),
-            origin: wish.origin,
-            host: wish.host.clone(),
-            bucket,
-            state,
-            size: wish.size(),
-            held,
-        };
-        let kept = self.copies.values().map(|copy| {
-            let size = copy.wish.size();
-            let (state, held) = match &copy.phase {
-                Phase::Waiting => (CopyState::Waiting, held(&copy.wish.video)),
-                Phase::Fetching => (CopyState::Fetching, held(&copy.wish.video)),
-                Phase::Stuck { why, .. } => (CopyState::Stuck(why.clone()), held(&copy.wish.video)),
-                Phase::Whole => (CopyState::Whole, size),
-            };
-            entry(copy.bucket, &copy.wish, state, held.min(size))
-        });
-        let mut list: Vec<CopyEntry> = kept.collect();
+        let mut list: Vec<CopyEntry> = self.copies.values().map(|copy| copy.entry(&held)).collect();
         list.sort_by(|one, other| (&one.name, one.video).cmp(&(&other.name, other.video)));
         list.extend(
             self.too_large
                 .iter()
-                .map(|(bucket, wish)| entry(*bucket, wish, CopyState::OverBudget, 0)),
+                .map(|(bucket, wish)| wish.entry(*bucket, CopyState::OverBudget, 0)),
         );
         list
+    }
+
+    /// Whether and how one video is kept.
+    pub(super) fn kept(&self, video: &VideoId, held: impl Fn(&VideoId) -> u64) -> Kept {
+        let too_large = || {
+            let (bucket, wish) = self.too_large.iter().find(|(_, wish)| wish.video == *video)?;
+            Some(wish.entry(*bucket, CopyState::OverBudget, 0))
+        };
+        let copy = self.copies.get(video).map(|copy| copy.entry(held));
+        Kept {
+            by_hand: self.by_hand.contains(video),
+            copy: copy.or_else(too_large),
+        }
     }
 
     /// All budgets. `host` names a friend.

@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use crate::full_disk::SmallDisk;
 use crate::relay::figure;
 use crate::seeding::download;
-use crate::steps::{befriend_three, expect_videos};
+use crate::steps::{befriend_three, expect_friends, expect_videos};
 
 /// Plans are made every two seconds at most, and a stuck copy is tried again after some.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a dead friend that is owed records has before it is let go.
+const UNTIL_EJECTED: Duration = Duration::from_secs(120);
 
 /// One copy as the API has it.
 async fn copy(api: &Api, video: &Uploaded) -> anyhow::Result<Value> {
@@ -364,6 +367,61 @@ async fn a_copy_that_the_disk_has_no_room_for_waits_without_a_byte() {
             .status(200)?;
         ensure!(served.body == content);
         Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_friend_that_was_let_go_those_videos_stay_that_are_kept() {
+    TestNet::scenario(2, async |net| {
+        let (mirror, origin) = (net.pod(1), net.pod(2));
+        let api = mirror.root().await?;
+        api.post("/api/v1/pods", &json!({ "host": origin.host() }))
+            .await?
+            .status(204)?;
+        expect_friends(net, &[(1, &[2]), (2, &[1])]).await?;
+        let clip = Clip::Tiny.path().await?;
+        let theirs = origin.root().await?;
+        let kept = theirs.upload(&Upload::file("Kept", &clip)?).await?;
+        let other = theirs.upload(&Upload::file("Not kept", &clip)?).await?;
+        expect_videos(net, &[&kept, &other]).await?;
+        keep(&api, &kept).await?;
+        expect_state(&api, &kept, "whole").await?;
+        let path = path_of(mirror, &kept).await?;
+
+        origin.kill().await?;
+        // A friend that is owed nothing is kept.
+        api.upload(&Upload::file("Published meanwhile", &clip)?).await?;
+        eventually("the origin is let go", UNTIL_EJECTED, async || {
+            let list: Value = api.get("/api/v1/pods?state=all").await?.status(200)?.json()?;
+            ensure!(list["data"][0]["state"] == "ejected", "{list:#}");
+            Ok(())
+        })
+        .await?;
+        let only_the_kept_one = async || {
+            let visitor = mirror.visitor();
+            visitor
+                .get(&format!("/api/v1/videos/{}", other.uuid))
+                .await?
+                .problem(404)?;
+            let list = visitor.videos().await?;
+            ensure!(list.total == 2, "{:#?}", list.data);
+            let page = format!("/w/{}", kept.short_uuid);
+            visitor.get(&page).await?.status(200)?;
+            let file = visitor.get(&path).await?.status(200)?;
+            ensure!(file.body == std::fs::read(&clip)?);
+            visitor
+                .post_nothing(&format!("/api/v1/videos/{}/views", kept.uuid))
+                .await?
+                .status(204)?;
+            ensure!(figure(mirror, "seedpod_search_videos").await? == 2);
+            Ok(())
+        };
+        only_the_kept_one().await?;
+
+        // After a restart no less.
+        mirror.restart().await?;
+        eventually("it is the same after a restart", PATIENCE, only_the_kept_one).await
     })
     .await;
 }

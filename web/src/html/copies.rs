@@ -1,8 +1,9 @@
 //! Copies of friends' videos: what the network page shows of them, and its forms.
 
 use seedpod_actors::mirrors::messages::{
-    Bucket, BudgetEntry, CopyEntry, CopyState, KeepVideo, LetGo, ListMirrors, SetBudget,
+    Bucket, BudgetEntry, CopyEntry, CopyState, GetCopy, KeepVideo, LetGo, ListMirrors, SetBudget,
 };
+use seedpod_actors::search::messages::VideoEntry;
 use warp::reply::Response;
 
 use super::network::administrators_form;
@@ -11,9 +12,9 @@ use crate::api::{find_video, parse_bucket};
 use crate::body::BodyStream;
 use crate::error::ApiError;
 use crate::links::watch_path;
-use crate::pages::{CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep};
+use crate::pages::{CopiesView, CopyBudget, CopyOffer, CopyReason, CopyRow, CopyStep};
 use crate::site::ask;
-use crate::visit::Visit;
+use crate::visit::{Caller, Visit};
 
 /// Bytes of the unit in which people give budgets here.
 const GB: f64 = 1e9;
@@ -79,6 +80,38 @@ pub(super) async fn keep(visit: Visit, body: BodyStream) -> Result<Response, Api
     let entry = find_video(&visit, id).await?;
     ask(&visit.site.rooms().mirrors, KeepVideo(entry.id)).await??;
     Ok(see_other("/network?done=kept#copies"))
+}
+
+/// The same for one video, from its own page.
+pub(super) async fn keep_this(id: String, visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    administrators_form(&visit, body).await?;
+    let entry = find_video(&visit, &id).await?;
+    ask(&visit.site.rooms().mirrors, KeepVideo(entry.id)).await??;
+    Ok(see_other(&format!("{}?done=kept", watch_path(&entry.id))))
+}
+
+/// Keeps one video by hand no more, from its own page.
+pub(super) async fn let_this_go(id: String, visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    administrators_form(&visit, body).await?;
+    let entry = find_video(&visit, &id).await?;
+    ask(&visit.site.rooms().mirrors, LetGo(entry.id)).await??;
+    Ok(see_other(&format!("{}?done=let-go", watch_path(&entry.id))))
+}
+
+/// What the page of a video says of its copy here, to whoever may keep one: nobody needs one of what is this pod's own.
+pub(super) async fn of_video(
+    visit: &Visit,
+    entry: &VideoEntry,
+    caller: Option<&Caller>,
+) -> Result<Option<CopyOffer>, ApiError> {
+    if entry.is_local || !caller.is_some_and(Caller::is_administrator) {
+        return Ok(None);
+    }
+    let kept = ask(&visit.site.rooms().mirrors, GetCopy(entry.id)).await?;
+    Ok(Some(CopyOffer {
+        by_hand: kept.by_hand,
+        copy: kept.copy.as_ref().map(row),
+    }))
 }
 
 /// Keeps none by hand any more.

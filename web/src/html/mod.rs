@@ -57,6 +57,12 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(post_one(warp::path!("w" / String / "rate").boxed())
             .then(|id, visit: Visit, body| show(visit.clone(), watch::rated(id, visit, body))))
         .unify()
+        .or(post_one(warp::path!("w" / String / "keep").boxed())
+            .then(|id, visit: Visit, body| show(visit.clone(), copies::keep_this(id, visit, body))))
+        .unify()
+        .or(post_one(warp::path!("w" / String / "let-go").boxed())
+            .then(|id, visit: Visit, body| show(visit.clone(), copies::let_this_go(id, visit, body))))
+        .unify()
         .or(post_one(warp::path!("w" / String / "comments").boxed())
             .then(|id, visit: Visit, body| show(visit.clone(), conversation::commented(id, visit, body))))
         .unify()
@@ -299,6 +305,9 @@ fn notice(word: &str) -> Option<&'static str> {
             Some("The invite is made. Hand its link to whoever runs the other pod; it works like a key.")
         }
         "revoked" => Some("Nobody comes in by that invite any more. Friendships that came of it stay."),
+        "kept" => Some("A copy is on its way here. Viewers are served from it as soon as it is whole."),
+        "let-go" => Some("No copy is kept by hand any more."),
+        "budget" => Some("Noted. What fits is fetched, and what does not fit any more is let go."),
         "commented" => Some("Your comment is on its way to all friends."),
         "uncommented" => Some("The comment was deleted, here and on all friends."),
         "hidden" => Some("The comment is hidden. You can show it again below the comments."),

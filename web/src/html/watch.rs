@@ -11,7 +11,7 @@ use warp::reply::Response;
 
 use super::conversation::{Draft, comments};
 use super::lists::{LATEST, card, channel_name, channel_url};
-use super::{chrome, own_csp, page, see_other};
+use super::{chrome, copies, own_csp, page, see_other};
 use crate::api::{figures, parse_key, parse_rating};
 use crate::body::{BodyStream, fields};
 use crate::constants::{CATEGORIES, LICENCES, PRIVACIES, label, language};
@@ -84,6 +84,7 @@ pub(super) async fn watch_page(
         pod_url: own_url.clone(),
         canonical: Origin::of(entry, own_url)
             .map_or_else(|| links::watch_path(&entry.id), |origin| origin.watch(&entry.id)),
+        copy: copies::of_video(visit, entry, caller).await?,
         carried: carried(visit, entry).await,
         can_edit: entry.is_local && caller.is_some_and(|caller| caller.may_edit(&video.owner)),
         related: related
@@ -168,9 +169,9 @@ async fn mirrors(visit: &Visit, entry: &VideoEntry) -> Result<Vec<Source>, ApiEr
 
 /// The page may load from its own pod, from the video's origin, and from pods with a copy.
 fn policy(visit: &Visit, entry: &VideoEntry, mirrors: &[Source]) -> Csp {
+    // This pod too, if it has a copy: people may have come by another name than that of its public URL.
     let csp = mirrors
         .iter()
-        .filter(|mirror| !mirror.is_local)
         .fold(own_csp(visit), |csp, mirror| csp.media(&mirror.url));
     match Origin::of(entry, &visit.site.options().public_url) {
         Some(origin) => csp.media(origin.url()).connect(&origin.tracker()),

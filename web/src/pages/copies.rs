@@ -32,6 +32,52 @@ pub struct CopyRow {
     pub held: u64,
 }
 
+/// What the page of a video says of its copy here.
+#[derive(Debug, Clone, Default)]
+pub struct CopyOffer {
+    /// Somebody chose it, so that it can be let go.
+    pub by_hand: bool,
+    /// The copy, or what there is of it.
+    pub copy: Option<CopyRow>,
+}
+
+impl CopyOffer {
+    /// Where the form posts to: it does the other of the two.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        if self.by_hand { "let-go" } else { "keep" }
+    }
+
+    /// What the button says.
+    #[must_use]
+    pub fn button(&self) -> &'static str {
+        if self.by_hand {
+            "Keep no copy"
+        } else {
+            "Keep a copy"
+        }
+    }
+
+    /// How far it is, as a colour and words; nothing while there is none.
+    #[must_use]
+    pub fn state(&self) -> Option<(&'static str, String)> {
+        match &self.copy {
+            Some(row) if row.held < row.size && row.state == CopyStep::Fetching => {
+                let words = format!("Being fetched: {}", row.progress_text());
+                Some((row.state.class(), words))
+            }
+            // One that is kept for another reason stays when it is let go by hand.
+            Some(row) if !row.reason.is_hand() => {
+                let words = format!("{} ({})", row.state.words(), row.reason.words());
+                Some((row.state.class(), words))
+            }
+            Some(row) => Some((row.state.class(), row.state.words())),
+            None if self.by_hand => Some((CopyStep::Waiting.class(), CopyStep::Waiting.words())),
+            None => None,
+        }
+    }
+}
+
 /// Why a copy is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyReason {
@@ -162,6 +208,14 @@ mod tests {
         assert_eq!(
             row.progress_text(),
             format!("{} of {}", bytes(1_500_000), bytes(5_000_000))
+        );
+        let offer = CopyOffer {
+            by_hand: true,
+            copy: Some(row),
+        };
+        assert_eq!(
+            offer.state(),
+            Some(("state-busy", "Being fetched: 1.5 MB of 5 MB".to_owned()))
         );
         let budget = CopyBudget {
             name: "by-hand".to_owned(),

@@ -32,6 +32,7 @@
 //! | quit | POST `/network/quit` | |
 //! | keep a copy of a video | POST `/network/keep` | `video`, an id or the address of its page |
 //! | keep it no more | POST `/network/let-go` | `video`, its uuid |
+//! | the same, on the page of the video | POST `/w/<id>/keep`, `/w/<id>/let-go` | |
 //! | room for copies | POST `/network/budget` | `bucket` = `by-hand`, `most-viewed` or a friend's id; `gb` |
 //! | write a comment | POST `/w/<id>/comments` | `text`; `to` = number or uuid of the comment that it answers |
 //! | delete or hide a comment | POST `/w/<id>/comments/remove` | `id` |
@@ -80,7 +81,7 @@ pub use about::AboutPage;
 pub use carried::CarriedView;
 pub use channel::ChannelPage;
 pub use comments::{CommentView, Comments, REASONS, Removal, ThreadView, Words};
-pub use copies::{CopiesView, CopyBudget, CopyReason, CopyRow, CopyStep};
+pub use copies::{CopiesView, CopyBudget, CopyOffer, CopyReason, CopyRow, CopyStep};
 pub use embed::EmbedPage;
 pub use error::ErrorPage;
 pub use format::{bytes, clock, count, day, iso, relative};

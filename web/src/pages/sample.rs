@@ -2,7 +2,7 @@
 
 use super::{
     AboutPage, AssetUrls, CarriedView, ChannelPage, Choice, Chrome, CommentView, Comments, CopiesView,
-    CopyBudget, CopyReason, CopyRow, CopyStep, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
+    CopyBudget, CopyOffer, CopyReason, CopyRow, CopyStep, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
     FriendState, HomePage, InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView,
     QrCode, Ratings, Received, Removal, ReportRow, ReportsPage, RequestRow, ScoreNote, SourceFile,
     ThreadView, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage, Words,
@@ -140,6 +140,20 @@ pub(super) fn home(chrome: Chrome, text: &str) -> HomePage {
     }
 }
 
+/// A copy that does not come.
+fn copy(text: &str) -> CopyRow {
+    CopyRow {
+        uuid: text.to_owned(),
+        url: "/w/x".to_owned(),
+        title: text.to_owned(),
+        host: text.to_owned(),
+        reason: CopyReason::Friend,
+        state: CopyStep::Stuck(text.to_owned()),
+        size: 50_000_000,
+        held: 20_000_000,
+    }
+}
+
 pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
     WatchPage {
         chrome,
@@ -169,6 +183,10 @@ pub(super) fn watch(chrome: Chrome, text: &str) -> WatchPage {
         }),
         pod_url: "http://localhost:9001".to_owned(),
         canonical: format!("http://localhost:9003/w/{text}"),
+        copy: Some(CopyOffer {
+            by_hand: false,
+            copy: Some(copy(text)),
+        }),
         carried: CarriedView {
             by_viewers: 63_000_000,
             in_all: 100_000_000,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::comments::Comments;
 use super::video::pod_hue;
-use super::{CarriedView, Chrome, PlayerView, ScriptJson, VideoCard, iso};
+use super::{CarriedView, Chrome, CopyOffer, PlayerView, ScriptJson, VideoCard, iso};
 
 /// One video to watch.
 #[derive(Debug, Clone, Template)]
@@ -49,6 +49,8 @@ pub struct WatchPage {
     pub pod_url: String,
     /// The watch page on the origin.
     pub canonical: String,
+    /// The copy here, for whoever may keep one.
+    pub copy: Option<CopyOffer>,
     /// Who carried it so far.
     pub carried: CarriedView,
     /// This person may edit the video.

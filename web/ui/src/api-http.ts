@@ -25,6 +25,10 @@ export class HttpPodApi implements PodApi {
     return parseCarried(await this.#ask('POST', `/videos/${encodeURIComponent(uuid)}/carried`, told, true));
   }
 
+  async keepCopy(uuid: string, keep: boolean): Promise<void> {
+    await this.#ask(keep ? 'PUT' : 'DELETE', `/mirrors/videos/${encodeURIComponent(uuid)}`);
+  }
+
   async rate(uuid: string, rating: string): Promise<void> {
     await this.#ask('PUT', `/videos/${encodeURIComponent(uuid)}/rate`, { rating });
   }

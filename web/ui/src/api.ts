@@ -41,6 +41,8 @@ export interface PodApi {
   view(uuid: string, seconds: number): Promise<void>;
   /** Says what this page got and gave of a video since it last said so; answers what is known of all. Goes on when the page is left. */
   carried(uuid: string, told: Told): Promise<Carried>;
+  /** Keeps a copy of a friend's video on this pod from now on, or no more. */
+  keepCopy(uuid: string, keep: boolean): Promise<void>;
   /** Says what the person logged in thinks of a video: `like`, `dislike` or `none`. */
   rate(uuid: string, rating: string): Promise<void>;
   /** Writes a comment about a video, in answer to another one if `to` names it; gives its uuid. */

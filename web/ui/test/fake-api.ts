@@ -32,6 +32,10 @@ export class FakePodApi implements PodApi {
     return this.#answer(`carried ${uuid} ${told.given}`, { webSeed: 0, webrtc: 0, tcp: 0, viewers });
   }
 
+  keepCopy(uuid: string, keep: boolean): Promise<void> {
+    return this.#answer(`keep ${uuid} ${keep}`, undefined);
+  }
+
   rate(uuid: string, rating: string): Promise<void> {
     return this.#answer(`rate ${uuid} ${rating}`, undefined);
   }
