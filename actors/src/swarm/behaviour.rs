@@ -34,6 +34,12 @@ const STREAMS_PER_CONNECTION: usize = 32;
 const STREAMS_MAX: usize = 128;
 /// Streams of one connection that have not said yet which protocol they speak.
 const UNDECIDED_STREAMS: usize = 64;
+/// How often each connection is tried. A ping is also what a dead connection is noticed by, see [`SILENCE`].
+const PING_EVERY: Duration = Duration::from_secs(4);
+/// What was sent and is not confirmed by the other machine for so long ends the connection. Without this a connection whose network
+/// was cut keeps half of all questions for itself for more than a minute, and goes on doing so after the network is whole again:
+/// TCP tries again less and less often. A pod that is busy or stopped is not affected, for its machine confirms.
+const SILENCE: Duration = Duration::from_secs(12);
 /// A handshake takes no longer.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Messages waiting for one slow peer; beyond, they are left to catch-up.
@@ -109,7 +115,7 @@ pub(super) fn build(options: &SwarmOptions) -> Result<Libp2pSwarm<Behaviour>, Sw
                 .with_agent_version(options.agent.clone())
                 .with_cache_size(0),
         ),
-        ping: ping::Behaviour::default(),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY)),
         #[cfg(feature = "nat")]
         relay,
         #[cfg(feature = "nat")]
@@ -138,6 +144,7 @@ fn transport(
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SwarmError> {
     let guarded = || {
         let tcp = tcp::tokio::Transport::new(tcp::Config::default())
+            .map(|stream, _| impatient(stream))
             .upgrade(upgrade::Version::V1Lazy)
             .authenticate(noise(keypair)?)
             .multiplex(multiplexer())
@@ -164,6 +171,16 @@ fn transport(
             guarded()
         }
     }
+}
+
+/// Has the system end a connection on which nothing arrives any more (RFC 5482, for our side alone). The same ends one that we
+/// close while the other does not read: libp2p would wait for it, and not dial that pod again until then.
+fn impatient(stream: tcp::tokio::TcpStream) -> tcp::tokio::TcpStream {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(&stream.0).set_tcp_user_timeout(Some(SILENCE)) {
+        warn!(%error, "dead connections are noticed late");
+    }
+    stream
 }
 
 fn multiplexer() -> yamux::Config {

@@ -2,7 +2,8 @@
 //!
 //! A friend is in one of three phases: *connected*, *dialing* (one attempt under way), or *waiting* until its next attempt. Each failed
 //! attempt doubles the wait up to a ceiling, with a random part so that pods which lost each other do not meet in step. A connection that
-//! lasted [`STEADY`] starts over; a shorter one counts as a failure, for a pod that locks us out accepts and hangs up.
+//! lasted [`STEADY`] starts over; a shorter one counts as a failure, for a pod that locks us out accepts and hangs up. Whoever was
+//! lost [`LATELY`] is tried every [`SOON`]: a network that was cut and is whole again agrees at once, not after the longest wait.
 
 use std::{
     collections::HashMap,
@@ -18,6 +19,12 @@ const ADDRESSES_MAX: usize = 32;
 
 /// A connection that ends sooner counts as a failed attempt.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// So long after a steady connection was lost the ceiling is [`SOON`].
+const LATELY: Duration = Duration::from_secs(10 * 60);
+
+/// The longest wait for a friend that was lost lately.
+const SOON: Duration = Duration::from_secs(5);
 
 /// The waits between attempts.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +45,8 @@ struct Friend {
     addresses: Vec<Multiaddr>,
     phase: Phase,
     failures: u32,
+    /// When its last steady connection ended.
+    lost: Option<Instant>,
 }
 
 /// The friends to be kept connected.
@@ -83,13 +92,14 @@ impl Dialing {
                 }) if *old == addresses => phase,
                 _ => Phase::Waiting { until: now },
             };
-            let failures = kept.map_or(0, |friend| friend.failures);
+            let (failures, lost) = kept.map_or((0, None), |friend| (friend.failures, friend.lost));
             self.friends.insert(
                 pod,
                 Friend {
                     addresses,
                     phase,
                     failures,
+                    lost,
                 },
             );
         }
@@ -139,12 +149,12 @@ impl Dialing {
         if let Some(friend) = self.friends.get_mut(pod)
             && let Phase::Connected { since } = friend.phase
         {
-            let steady = now.saturating_duration_since(since) >= STEADY;
-            friend.failures = if steady {
-                0
+            if now.saturating_duration_since(since) >= STEADY {
+                friend.failures = 0;
+                friend.lost = Some(now);
             } else {
-                friend.failures.saturating_add(1)
-            };
+                friend.failures = friend.failures.saturating_add(1);
+            }
             self.wait(pod, now, rng);
         }
     }
@@ -162,6 +172,10 @@ impl Dialing {
     fn wait(&mut self, pod: &PodId, now: Instant, rng: &mut impl Rng) {
         let BackOff { first, ceiling } = self.back_off;
         if let Some(friend) = self.friends.get_mut(pod) {
+            let lately = friend
+                .lost
+                .is_some_and(|lost| now.saturating_duration_since(lost) < LATELY);
+            let ceiling = if lately { ceiling.min(SOON) } else { ceiling };
             let doubled = first
                 .saturating_mul(1_u32.checked_shl(friend.failures.min(31)).unwrap_or(u32::MAX))
                 .min(ceiling);
@@ -231,6 +245,26 @@ mod tests {
         assert_eq!(dialing.due(now), vec![]);
         dialing.disconnected(&pod(1), now, &mut rng);
         assert_eq!(dialing.due(now + BACK_OFF.first), vec![pod(1)]);
+    }
+
+    #[test]
+    fn a_friend_that_was_lost_lately_is_tried_every_few_seconds() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut now = Instant::now();
+        let mut dialing = waiting(vec![(pod(1), vec![address(1)])], now);
+        dialing.due(now);
+        dialing.connected(&pod(1), now);
+        now += STEADY;
+        dialing.disconnected(&pod(1), now, &mut rng);
+        let lost = now;
+        while now < lost + LATELY {
+            now += SOON;
+            assert_eq!(dialing.due(now), vec![pod(1)]);
+            dialing.failed(&pod(1), now, &mut rng);
+        }
+        // Then as seldom as anybody who is never there.
+        assert_eq!(dialing.due(now + BACK_OFF.ceiling.mul_f64(0.74)), vec![]);
+        assert_eq!(dialing.due(now + BACK_OFF.ceiling), vec![pod(1)]);
     }
 
     #[test]
