@@ -24,6 +24,7 @@ mod logins;
 mod mirrors;
 mod model;
 mod networks;
+mod partition;
 mod power_cut;
 mod ranges;
 mod reach;
