@@ -126,6 +126,11 @@ impl FriendsActor {
     ) -> Result<Self, StoreError> {
         let me = card.header().author;
         let mut state = Friends::new(me, options.policy, options.initial_score, options.round);
+        if let Some(row) = store.get(tables::META, tables::META_FRIEND_NUMBERS)? {
+            let numbers =
+                records::decode_numbers(&row).map_err(|error| StoreError::Row(error.to_string()))?;
+            state.go_on_from(numbers);
+        }
         for row in store.scan_prefix(tables::FRIENDS, &[]) {
             let (key, value) = row?;
             let (pod, entry) =

@@ -509,6 +509,7 @@ impl Diplomat {
                 }
                 None => transaction.delete(tables::FRIENDS, pod.as_bytes().to_vec()),
             };
+            put_numbers(friends, &mut transaction);
             transaction
         })
         .await
@@ -562,7 +563,14 @@ pub(super) fn invite_row(friends: &Friends, id: &InviteId) -> Transaction {
         Some(invite) => transaction.put(tables::INVITES, key, invites::encode(invite)),
         None => transaction.delete(tables::INVITES, key),
     };
+    put_numbers(friends, &mut transaction);
     transaction
+}
+
+/// Written along with every row, so that no restart gives a number a second time.
+fn put_numbers(friends: &Friends, transaction: &mut Transaction) {
+    let row = records::encode_numbers(friends.numbers());
+    transaction.put(tables::META, tables::META_FRIEND_NUMBERS, row);
 }
 
 /// What a pod shows of itself to become a friend.

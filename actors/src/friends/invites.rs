@@ -63,49 +63,63 @@ impl Invite {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct Invites(BTreeMap<InviteId, Invite>);
+pub(crate) struct Invites {
+    held: BTreeMap<InviteId, Invite>,
+    last_number: u64,
+}
 
 impl Invites {
     /// Takes back an invite that an earlier run stored, or takes in a new one.
     pub(crate) fn insert(&mut self, id: InviteId, invite: Invite) {
-        self.0.insert(id, invite);
+        self.go_on_from(invite.number);
+        self.held.insert(id, invite);
+    }
+
+    /// The highest number ever given.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// Gives no number up to this one any more.
+    pub(crate) fn go_on_from(&mut self, number: u64) {
+        self.last_number = self.last_number.max(number);
     }
 
     /// The number for one more; an error when there are as many as are kept.
     pub(crate) fn next_number(&self) -> Result<u64, FriendsError> {
-        if self.0.len() >= MAX_INVITES {
+        if self.held.len() >= MAX_INVITES {
             return Err(FriendsError::TooManyInvites(MAX_INVITES));
         }
-        Ok(self.0.values().map(|invite| invite.number).max().unwrap_or(0) + 1)
+        Ok(self.last_number + 1)
     }
 
     pub(crate) fn get(&self, id: &InviteId) -> Option<&Invite> {
-        self.0.get(id)
+        self.held.get(id)
     }
 
     /// How many pods came in by one.
     pub(crate) fn uses_of(&self, id: &InviteId) -> usize {
-        self.0.get(id).map_or(0, |invite| invite.used_by.len())
+        self.held.get(id).map_or(0, |invite| invite.used_by.len())
     }
 
     /// Takes one away; nobody comes in by it any more.
     pub(crate) fn revoke(&mut self, number: u64) -> Result<(InviteId, Invite), FriendsError> {
-        let found = self.0.iter().find(|(_, invite)| invite.number == number);
+        let found = self.held.iter().find(|(_, invite)| invite.number == number);
         let id = *found.ok_or(FriendsError::UnknownInvite(number))?.0;
-        let invite = self.0.remove(&id).ok_or(FriendsError::UnknownInvite(number))?;
+        let invite = self.held.remove(&id).ok_or(FriendsError::UnknownInvite(number))?;
         Ok((id, invite))
     }
 
     /// All of them, newest first.
     pub(crate) fn list(&self, now: Timestamp) -> Vec<InviteEntry> {
-        let mut all: Vec<_> = self.0.values().map(|invite| invite.shown(now)).collect();
+        let mut all: Vec<_> = self.held.values().map(|invite| invite.shown(now)).collect();
         all.sort_by_key(|invite| std::cmp::Reverse(invite.number));
         all
     }
 
     /// Lets a pod in by an invite. Whoever came by it before comes again without a further use.
     pub(crate) fn redeem(&mut self, id: Option<InviteId>, pod: &PodId, now: Timestamp) -> bool {
-        let Some(invite) = id.and_then(|id| self.0.get_mut(&id)) else {
+        let Some(invite) = id.and_then(|id| self.held.get_mut(&id)) else {
             return false;
         };
         if invite.used_by.contains(pod) {
@@ -120,7 +134,7 @@ impl Invites {
 
     /// No friendship came of it after all.
     pub(crate) fn give_back(&mut self, id: &InviteId, pod: &PodId) {
-        if let Some(invite) = self.0.get_mut(id) {
+        if let Some(invite) = self.held.get_mut(id) {
             invite.used_by.retain(|used| used != pod);
         }
     }
@@ -247,6 +261,7 @@ mod tests {
         assert!(!expiring.redeem(None, &pod(2), at(1)));
         let (revoked, _) = expiring.revoke(1).expect("there is one");
         assert_eq!(revoked, ID);
+        assert_eq!(expiring.next_number().ok(), Some(2), "numbers are used once");
         assert!(!expiring.redeem(Some(ID), &pod(2), at(1)));
         assert!(expiring.revoke(1).is_err());
     }

@@ -6,7 +6,7 @@ use seedpod_protocol::ids::{PodId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::messages::{Phase, ScoreChange, ScoreReason};
-use super::state::{Entry, Seen};
+use super::state::{Entry, Numbers, Seen};
 
 const VERSION: u8 = 2;
 
@@ -28,6 +28,8 @@ pub(crate) enum FriendRowError {
     Codec(#[from] CodecError),
     #[error("a stored friend has a key that is no pod")]
     Key,
+    #[error("the stored numbers of friends and invites are damaged")]
+    Numbers,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,6 +153,25 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
     [&[VERSION], codec::encode(&row).as_slice()].concat()
 }
 
+/// The row under [`tables::META_FRIEND_NUMBERS`](crate::store::tables::META_FRIEND_NUMBERS).
+pub(crate) fn encode_numbers(Numbers { entries, invites }: Numbers) -> Vec<u8> {
+    [&[1][..], &entries.to_be_bytes(), &invites.to_be_bytes()].concat()
+}
+
+pub(crate) fn decode_numbers(row: &[u8]) -> Result<Numbers, FriendRowError> {
+    match row.split_first().ok_or(FriendRowError::Empty)? {
+        (1, body) => {
+            let (entries, invites) = body.split_first_chunk().ok_or(FriendRowError::Numbers)?;
+            let invites = invites.try_into().map_err(|_| FriendRowError::Numbers)?;
+            Ok(Numbers {
+                entries: u64::from_be_bytes(*entries),
+                invites: u64::from_be_bytes(invites),
+            })
+        }
+        (&found, _) => Err(FriendRowError::Newer(found)),
+    }
+}
+
 pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<(PodId, Entry), FriendRowError> {
     let pod = key
         .try_into()
@@ -183,4 +204,22 @@ pub(crate) fn decode(key: &[u8], row: &[u8]) -> Result<(PodId, Entry), FriendRow
         seen: Seen::default(),
     };
     Ok((pod, entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_back_and_damaged_ones_refused() {
+        let numbers = Numbers {
+            entries: 7,
+            invites: u64::MAX,
+        };
+        let row = encode_numbers(numbers);
+        assert_eq!(decode_numbers(&row).ok(), Some(numbers));
+        for damaged in [&[][..], &row[..16], &[&row[..], &[0]].concat(), &[2; 17]] {
+            assert!(decode_numbers(damaged).is_err());
+        }
+    }
 }

@@ -126,6 +126,13 @@ pub(crate) enum Answer {
     Refuse(Refusal),
 }
 
+/// The highest numbers ever given: to entries of the list, and to invites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    pub(crate) entries: u64,
+    pub(crate) invites: u64,
+}
+
 /// What a failed handshake leaves to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Undo {
@@ -215,6 +222,20 @@ impl Friends {
             last_number: 0,
             quits: 0,
         }
+    }
+
+    /// The highest numbers ever given.
+    pub(crate) fn numbers(&self) -> Numbers {
+        Numbers {
+            entries: self.last_number,
+            invites: self.invites.last_number(),
+        }
+    }
+
+    /// Takes back the highest numbers that earlier runs gave.
+    pub(crate) fn go_on_from(&mut self, numbers: Numbers) {
+        self.last_number = self.last_number.max(numbers.entries);
+        self.invites.go_on_from(numbers.invites);
     }
 
     /// Takes back an entry that an earlier run stored.

@@ -349,6 +349,17 @@ fn what_was_chosen_before_the_operator_quit_or_removed_it_is_not_asked_any_more(
 }
 
 #[test]
+fn a_number_is_not_given_again_after_a_restart() {
+    let mut before = friends(Policy::Open);
+    assert!(before.asking(&candidate(2), NOW));
+    // Its entry is deleted, and the pod starts again.
+    let mut after = friends(Policy::Open);
+    after.go_on_from(before.numbers());
+    assert!(after.asking(&candidate(3), NOW));
+    assert_eq!(after.get(&pod(3)).map(|entry| entry.number), Some(2));
+}
+
+#[test]
 fn a_failed_handshake_leaves_what_was_before() {
     let mut friends = friends(Policy::Open);
     assert!(friends.asking(&candidate(2), NOW));

@@ -109,6 +109,10 @@ pub const ALL: &[Table] = &[
 /// signature. Owner: `catalog`.
 pub const META_EPOCH: &[u8] = b"epoch";
 
+/// Key in [`META`]: version ‖ the highest number ever given to an entry of the friend list ‖ the same of invites, 8 bytes each: what was
+/// deleted leaves its number behind. Owner: `friends`.
+pub const META_FRIEND_NUMBERS: &[u8] = b"friend-numbers";
+
 #[cfg(test)]
 mod tests {
     use super::*;
