@@ -23,9 +23,9 @@ const CROWD: Crowd = Crowd {
 /// How long any of them may stay. The slowest are readers, who have two windows of patience of 15 s each.
 const GONE: Duration = Duration::from_secs(40);
 
-/// What the pod may hold more than before while they are all connected, in KiB: two portions of 64 KiB for each reader, and 28 KiB
-/// for each connection with its buffers.
-const MEMORY_KIB: u64 = 1000 * 128 + 4000 * 28;
+/// What the pod may hold more than before while they are all connected, in KiB: 192 for each reader, and 28 for each
+/// connection with its buffers.
+const MEMORY_KIB: u64 = 1000 * 192 + 4000 * 28;
 
 /// Large enough not to fit into the buffers of a socket.
 const PADDING: usize = 24 * 1024 * 1024;

@@ -1,7 +1,7 @@
 //! A file's bytes for the network: a portion at a time, in buffers that are used again.
 //!
-//! A portion is read when the network asks for it and not before, so a download holds two of them at most: one that waits
-//! inside of the connection and the rest of another that is being sent. What the system has in its page cache is read on the spot
+//! A portion is read when the network asks for it and not before, so a download holds no more than one that waits inside of the
+//! connection and the rest of another that is being sent. What the system has in its page cache is read on the spot
 //! (`RWF_NOWAIT`); only what must come from the disk goes to a blocking thread. Both matter: handing portions from thread
 //! to thread, and asking the system for fresh memory for each, cost more than copying them.
 
@@ -16,16 +16,16 @@ use futures::{Stream, stream};
 use seedpod_actors::disk::read_cached;
 use seedpod_actors::places::{Limits, Place, Places};
 
-/// Bytes read at once: what a reader who takes nothing holds twice. Without a change of thread for each portion, larger ones have
-/// little to save; `scripts/bench-door media` tells what a change costs.
-pub(crate) const PORTION: usize = 64 * 1024;
-/// Downloads at once. Each holds at most two portions, so all of them together 256 MiB.
+/// Bytes read at once. Half of it costs half as much again for each MiB, twice of it hardly less (`scripts/bench-door media`).
+pub(crate) const PORTION: usize = 128 * 1024;
+/// Downloads at once. Each holds at most 192 KiB: a connection asks for a further portion when less than 64 KiB wait inside of it. All of
+/// them together hold 240 MiB.
 const LIMITS: Limits = Limits {
-    total: 2048,
+    total: 1280,
     per_address: 256,
 };
 /// Buffers that are kept while nobody needs them: 8 MiB.
-const SPARE: usize = 128;
+const SPARE: usize = 64;
 
 /// Room for downloads, and their memory; clones share both.
 #[derive(Debug, Clone)]
