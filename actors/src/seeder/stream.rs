@@ -110,6 +110,8 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite, source: Source, s
             Ok(()) => {}
             Err(end) => return tally.finish(&ready, end),
         }
+        // Not only what was just read may have changed it: also what waited while the torrent was looked for, or answers were full.
+        slot.want(connection.interested(), now());
         let deadline = ready
             .deadline()
             .map_or(connection.deadline(), |ready| ready.min(connection.deadline()));
@@ -125,7 +127,6 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite, source: Source, s
                 Ok(0) => Err(End::Left),
                 Ok(length) => connection
                     .receive(&heard[..length], now())
-                    .map(|()| slot.want(connection.interested(), now()))
                     .map_err(End::from),
                 Err(error) => Err(End::Broken(error)),
             },

@@ -31,6 +31,33 @@ async fn a_peer_downloads_everything_and_every_byte_is_counted_once() {
 }
 
 #[tokio::test]
+async fn a_peer_may_greet_and_say_what_it_wants_in_one_breath() {
+    let content = Content::new(10);
+    let pod = Pod::with(&content);
+    let (mut stream, serving) = connect(&pod, 1000);
+    let greeting = seedpod_protocol::wire::Handshake {
+        features: seedpod_protocol::wire::Features::ours(),
+        info_hash: content.info_hash(),
+        peer_id: seedpod_protocol::tracker::PeerId::from_bytes([1; 20]),
+    };
+    let mut said = greeting.encode().to_vec();
+    Message::Interested.encode(&mut said);
+    stream.write_all(&said).await.unwrap();
+    let mut heard = Vec::new();
+    let unchoke = [0, 0, 0, 1, 1];
+    let served = async {
+        while !heard.ends_with(&unchoke) {
+            stream.read_buf(&mut heard).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), served)
+        .await
+        .unwrap();
+    drop(stream);
+    assert_eq!(serving.await.unwrap(), "left");
+}
+
+#[tokio::test]
 async fn what_was_asked_for_and_never_taken_is_not_counted() {
     let content = Content::new(100_000);
     let pod = Pod::with(&content);
