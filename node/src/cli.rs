@@ -9,9 +9,10 @@ use clap::{Args, Parser, Subcommand};
 use seedpod_protocol::envelope::Stamp;
 use seedpod_protocol::ids::ContentHash;
 
+use crate::admin::AdminCommand;
 use crate::config::{self, Loaded, Sources};
 use crate::exit::{Exit, Failure, OrExit};
-use crate::{healthcheck, keys, panics, serve, telemetry};
+use crate::{admin, healthcheck, keys, panics, serve, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +22,7 @@ Examples:
   SEEDPOD__LOG__LEVEL=debug seedpod serve         one setting from the environment
   seedpod config show                             every setting, its value and where it came from
   seedpod healthcheck                             0 if the pod on this machine is ready
+  seedpod admin list-users                        who may log in, of the pod in ./pod-data
   seedpod keys new-recovery /media/stick/pod.key  a key that can end this pod's keys, should they be stolen
 
 Exit codes:
@@ -49,6 +51,13 @@ enum Command {
         /// Base URL of the pod; without it, the one these settings start on this machine.
         #[arg(long)]
         url: Option<String>,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Users of the pod that runs on the data folder: make, list and delete them, change passwords and roles.
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
         #[command(flatten)]
         settings: SettingsArgs,
     },
@@ -103,22 +112,22 @@ enum ConfigCommand {
 #[derive(Debug, Default, Args)]
 struct SettingsArgs {
     /// A YAML file of settings over the defaults; may be given several times, later files win.
-    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    #[arg(long, value_name = "FILE", help_heading = "Settings", global = true)]
     config: Vec<PathBuf>,
     /// Folder for everything the pod keeps [setting: storage.folder].
-    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    #[arg(long, value_name = "DIR", help_heading = "Settings", global = true)]
     data_dir: Option<String>,
     /// Address to listen on [setting: listen.address].
-    #[arg(long, value_name = "IP", help_heading = "Settings")]
+    #[arg(long, value_name = "IP", help_heading = "Settings", global = true)]
     address: Option<String>,
     /// Port to listen on, 0 for any free one [setting: listen.port].
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N", help_heading = "Settings", global = true)]
     port: Option<u16>,
     /// error, warn, info, debug, trace, or per part `info,seedpod_web=debug` [setting: log.level].
-    #[arg(long, value_name = "LEVEL", help_heading = "Settings")]
+    #[arg(long, value_name = "LEVEL", help_heading = "Settings", global = true)]
     log_level: Option<String>,
     /// text or json [setting: log.format].
-    #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
+    #[arg(long, value_name = "FORMAT", help_heading = "Settings", global = true)]
     log_format: Option<String>,
 }
 
@@ -160,6 +169,7 @@ pub fn run() -> ExitCode {
             settings.load().and_then(|_| print("The settings can be used.\n"))
         }
         Command::Healthcheck { url, settings } => run_healthcheck(url, settings),
+        Command::Admin { command, settings } => run_admin(command, settings),
         Command::Keys(command) => run_keys(command),
     };
     match done {
@@ -228,17 +238,26 @@ fn run_keys(command: KeysCommand) -> Result<(), Failure> {
     print(&said.or_exit(Exit::Config)?)
 }
 
+fn run_admin(command: AdminCommand, settings: SettingsArgs) -> Result<(), Failure> {
+    let folder = settings.load()?.settings.storage.folder;
+    print(&small_runtime()?.block_on(admin::run(&folder, command))?)
+}
+
 fn run_healthcheck(url: Option<String>, settings: SettingsArgs) -> Result<(), Failure> {
     let url = match url {
         Some(url) => url,
         None => healthcheck::local_url(&settings.load()?.settings.listen),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    small_runtime()?.block_on(healthcheck::healthcheck(&url))
+}
+
+/// A runtime for a few requests.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")
-        .or_exit(Exit::Failed)?;
-    runtime.block_on(healthcheck::healthcheck(&url))
+        .or_exit(Exit::Failed)
 }
 
 /// Writes to standard output; a reader that went away (`seedpod config show | head -1`) is no failure.

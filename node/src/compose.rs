@@ -3,14 +3,14 @@
 //! [`crate::serve`] prepares what a pod is made from ([`Parts`]) and says when to stop; everything between is here.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Recipient};
 use anyhow::{Context, anyhow};
 use prometheus_client::registry::Registry;
-use seedpod_actors::accounts::messages::Secret;
+use seedpod_actors::accounts::messages::{AdmitOperator, Secret};
 use seedpod_actors::accounts::{self, AccountsActor, AccountsMetrics, FirstUser};
 use seedpod_actors::audience::{self, AudienceActor, AudienceMetrics};
 use seedpod_actors::catalog::messages::{Changed, Publish, Replay, Subscribe};
@@ -46,8 +46,10 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::fetch::Fetcher;
+use crate::healthcheck;
 use crate::identity::Seed;
 use crate::keys;
+use crate::operator;
 use crate::outside::Outside;
 use crate::panics;
 use crate::reach::Reach;
@@ -106,6 +108,8 @@ pub struct Pod {
     stop_web: oneshot::Sender<()>,
     /// An actor ends when its last address goes, and must not before it is told to.
     rooms: Rooms,
+    /// How the command line on this machine is let in, until the pod stops.
+    _operator: operator::Presence,
 }
 
 impl fmt::Debug for Pod {
@@ -431,6 +435,7 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         web_metrics,
         Arc::new(registry),
     );
+    let operator = admit_operator(&folder, &listener, &rooms).await?;
     let (stop_web, stopped) = oneshot::channel::<()>();
     let lifeline = supervisor.lifeline("web");
     let web = tokio::spawn(async move {
@@ -455,7 +460,32 @@ pub async fn start(parts: Parts) -> Result<Pod, Failure> {
         web,
         stop_web,
         rooms,
+        _operator: operator,
     })
+}
+
+/// Lets whoever can read the data folder use the API on this machine.
+async fn admit_operator(
+    folder: &Path,
+    listener: &TcpListener,
+    rooms: &Rooms,
+) -> Result<operator::Presence, Failure> {
+    let local = listener
+        .local_addr()
+        .context("the web server's socket has no address")
+        .or_exit(Exit::Network)?;
+    let listen = config::Listen {
+        address: local.ip(),
+        port: local.port(),
+    };
+    let token = operator::draw();
+    let known = rooms.accounts.addr().send(AdmitOperator(token.clone())).await;
+    known.context("the accounts")?;
+    Ok(operator::announce(
+        folder,
+        &healthcheck::local_url(&listen),
+        &token,
+    )?)
 }
 
 async fn open_store(folder: PathBuf, snapshot_bytes: u64, metrics: StoreMetrics) -> Result<Store, Failure> {
@@ -604,6 +634,9 @@ fn site_options(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         max_upload: Some(settings.video.max_size.bytes()),
         max_duration: Some(settings.video.max_duration.duration().as_secs()),
+        signup: settings.signup.enabled,
+        max_users: settings.signup.limit.get(),
+        user_quota: settings.user.video_quota.get().map(|size| size.bytes()),
         configured_friends: settings.network.friends.iter().map(ToString::to_string).collect(),
         trusted_proxies: settings.trusted_proxies.clone(),
         card: Arc::new(move || card.web_card()),

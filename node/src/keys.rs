@@ -298,7 +298,7 @@ fn write_statements(folder: &Path, statements: &[Vec<u8>]) -> anyhow::Result<()>
 }
 
 /// Writes a file for its owner's eyes alone, whole or not at all.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let path: PathBuf = folder.join(name);
     let unfinished = folder.join(format!("{name}.new"));
     let write = || -> io::Result<()> {

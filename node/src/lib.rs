@@ -5,6 +5,7 @@
 //! are wired together in one place ([`compose`]). The binary `seedpod` is a few lines over [`cli::run`].
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod cli;
 pub mod compose;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod fetch;
 pub mod healthcheck;
 pub mod identity;
 pub mod keys;
+pub mod operator;
 mod outside;
 pub mod panics;
 pub mod ports;

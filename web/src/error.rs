@@ -236,7 +236,12 @@ impl From<AccountsError> for ApiError {
                 seconds,
             },
             AccountsError::BadToken => Self::Unauthorized("the token is unknown or has expired"),
-            AccountsError::ChannelTaken(_) => Self::Conflict(error.to_string()),
+            AccountsError::ChannelTaken(_) | AccountsError::UsernameTaken(_) | AccountsError::EmailTaken => {
+                Self::Conflict(error.to_string())
+            }
+            AccountsError::Full => Self::Forbidden(error.to_string()),
+            AccountsError::Indispensable(_) => Self::BadRequest(error.to_string()),
+            AccountsError::UnknownNumber(_) => Self::NotFound(error.to_string()),
             AccountsError::Field { field, problem } => Self::field(field, problem),
             AccountsError::UnknownUser(_) => Self::NotFound(error.to_string()),
             AccountsError::DiskFull => Self::NoSpace(error.to_string()),

@@ -9,10 +9,12 @@
 
 mod announce;
 mod api;
+mod arrivals;
 mod body;
 mod connection;
 mod constants;
 mod csp;
+mod departures;
 mod dto;
 mod error;
 mod files;

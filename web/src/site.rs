@@ -31,7 +31,9 @@ use warp::Filter;
 use warp::reply::Response;
 
 use crate::announce::Announces;
+use crate::arrivals::Arrivals;
 use crate::connection::Closing;
+use crate::departures;
 use crate::error::ApiError;
 use crate::files::assets::Assets;
 use crate::files::portions::Downloads;
@@ -99,6 +101,12 @@ pub struct SiteOptions {
     pub max_upload: Option<u64>,
     /// The longest video, in seconds.
     pub max_duration: Option<u64>,
+    /// Whether people may register; until when is said by [`Self::max_users`].
+    pub signup: bool,
+    /// As many users as this pod takes by registration, those made by administrators included; `None` knows no limit.
+    pub max_users: Option<u32>,
+    /// Bytes of video that a new user may keep; `None` means as many as the disk holds.
+    pub user_quota: Option<u64>,
     /// The hosts that "make friends" asks when none are given.
     pub configured_friends: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -142,6 +150,7 @@ struct Inner {
     downloads: Downloads,
     news: News,
     reporter: Addr<Reporter>,
+    arrivals: Arrivals,
     closing: Closing,
     visitors: TaskTracker,
 }
@@ -164,6 +173,7 @@ impl Site {
             downloads: Downloads::new(),
             news,
             reporter,
+            arrivals: Arrivals::default(),
             closing: Closing::default(),
             visitors: TaskTracker::new(),
         };
@@ -195,6 +205,7 @@ impl Site {
             &inner.metrics,
         ));
         self.spawn(news::follow(self.clone(), inner.reporter.clone()));
+        self.spawn(departures::resume(self.clone()));
         crate::serve::run(listener, self.routes(), door, stop, grace).await;
     }
 
@@ -241,6 +252,11 @@ impl Site {
     /// What changes, for those who listen.
     pub(crate) fn news(&self) -> &News {
         &self.inner.news
+    }
+
+    /// Who registered of late.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.inner.arrivals
     }
 
     /// Is cancelled when the site stops: sockets that would stay open for ever close.

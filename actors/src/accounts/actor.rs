@@ -1,6 +1,7 @@
 //! The shell of the accounts.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,14 +15,14 @@ use tokio::sync::Mutex;
 
 use super::guesses::{Guesses, Refused};
 use super::messages::{
-    AccountsError, Authenticate, CreateChannel, GetOAuthClient, Login, Logout, OAuthClient, Refresh, Role,
-    Secret, Tokens, User,
+    AccountsError, AdmitOperator, Authenticate, CreateChannel, GetOAuthClient, Login, Logout, OAuthClient,
+    Refresh, Role, Secret, Tokens, User,
 };
 use super::metrics::AccountsMetrics;
 use super::passwords::Passwords;
 use super::records;
 use super::state::{
-    ACCESS_LIFE, Account, Accounts, REFRESH_LIFE, SessionChange, TokenHashes, check_handle, field,
+    ACCESS_LIFE, Account, Accounts, Phase, REFRESH_LIFE, SessionChange, TokenHashes, check_handle, field,
 };
 use crate::catalog::CatalogActor;
 use crate::catalog::messages::{Publish, PublishError};
@@ -54,15 +55,17 @@ pub struct FirstUser {
 /// The actor that owns users and sessions.
 pub struct AccountsActor {
     me: PodId,
-    state: Accounts,
+    pub(super) state: Accounts,
     guesses: Guesses,
-    handles: HashSet<String>,
-    /// Channels are made one after the other: a user's row names the durable ones and the one that it is written with.
-    making: Arc<Mutex<()>>,
+    /// The hash of the token of whoever runs the pod.
+    operator: Option<ContentHash>,
+    pub(super) handles: HashSet<String>,
+    /// Rows of users are written one after the other: one names the durable channels and the one that it is written with.
+    pub(super) making: Arc<Mutex<()>>,
     client: OAuthClient,
-    passwords: Passwords,
-    store: Store,
-    catalog: Addr<CatalogActor>,
+    pub(super) passwords: Passwords,
+    pub(super) store: Store,
+    pub(super) catalog: Addr<CatalogActor>,
     metrics: AccountsMetrics,
     _lifeline: Lifeline,
 }
@@ -113,6 +116,7 @@ pub async fn open(
         me,
         state,
         guesses: Guesses::default(),
+        operator: None,
         handles,
         making: Arc::default(),
         client,
@@ -154,6 +158,7 @@ impl AccountsActor {
             created_at: clock::now(),
             password_hash: self.passwords.hash(password).await?,
             channels: Vec::new(),
+            phase: Phase::Here,
         };
         let (channel, publish) = self.new_channel(
             &account,
@@ -177,7 +182,7 @@ impl AccountsActor {
         })
     }
 
-    fn new_channel(
+    pub(super) fn new_channel(
         &self,
         account: &Account,
         name: String,
@@ -204,12 +209,50 @@ impl AccountsActor {
     }
 
     /// Writes the user and the handle in the same transaction as the channel's record.
-    fn along(&self, mut publish: Publish, account: &Account, handle: &str) -> Publish {
+    pub(super) fn along(&self, mut publish: Publish, account: &Account, handle: &str) -> Publish {
         publish.along = account_row(account);
         publish
             .along
             .put(tables::CHANNEL_HANDLES, handle.as_bytes().to_vec(), vec![1]);
         publish
+    }
+
+    /// Whether a password is a user's; an address that is wrong too often waits.
+    pub(super) fn check_password(
+        &mut self,
+        from: IpAddr,
+        username: String,
+        password: Secret,
+    ) -> LocalBoxActorFuture<Self, Written<()>> {
+        let attempt = match self.guesses.begin(from, &username, Instant::now()) {
+            Ok(attempt) => attempt,
+            Err(refused) => {
+                let refused = match refused {
+                    Refused::Busy => AccountsError::Busy,
+                    Refused::Wait(wait) => AccountsError::Wait {
+                        seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+                    },
+                };
+                return Box::pin(ready(Err(refused)));
+            }
+        };
+        let account = self.state.account(&username);
+        let hash = account.map(|account| account.password_hash.clone());
+        let passwords = self.passwords.clone();
+        let compared = async move { (passwords.matches(password, hash.clone()).await, hash) };
+        Box::pin(compared.into_actor(self).map(move |(matches, hash), actor, _| {
+            match matches {
+                Ok(false) => actor.guesses.wrong(attempt, Instant::now()),
+                Ok(true) | Err(_) => actor.guesses.take_back(attempt, Instant::now()),
+            }
+            // Comparing took a while: the password may be another by now, or the user gone.
+            let now = actor.state.account(&username);
+            let stands = now.map(|account| &account.password_hash) == hash.as_ref();
+            match matches? {
+                true if stands => Ok(()),
+                _ => Err(AccountsError::WrongCredentials),
+            }
+        }))
     }
 
     /// Writes a change of sessions and then answers; a change that was not written never happened.
@@ -229,7 +272,7 @@ impl AccountsActor {
     }
 }
 
-type Written<T> = Result<T, AccountsError>;
+pub(super) type Written<T> = Result<T, AccountsError>;
 
 type LoginResult = Written<(Tokens, Arc<User>)>;
 
@@ -250,38 +293,12 @@ impl Handler<Login> for AccountsActor {
             username,
             password,
         } = login;
-        let attempt = match self.guesses.begin(from, &username, Instant::now()) {
-            Ok(attempt) => attempt,
-            Err(refused) => {
-                let refused = Err(match refused {
-                    Refused::Busy => AccountsError::Busy,
-                    Refused::Wait(wait) => AccountsError::Wait {
-                        seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
-                    },
-                });
-                self.metrics.login(&refused);
-                return Box::pin(ready(refused));
-            }
-        };
-        let hash = self
-            .state
-            .account(&username)
-            .map(|account| account.password_hash.clone());
-        let passwords = self.passwords.clone();
-        let compared = async move { passwords.matches(password, hash).await };
-        Box::pin(compared.into_actor(self).then(move |matches, actor, _| {
-            match matches {
-                Ok(false) => actor.guesses.wrong(attempt, Instant::now()),
-                Ok(true) | Err(_) => actor.guesses.take_back(attempt, Instant::now()),
-            }
-            let begun = match matches {
-                Ok(true) => actor.state.user(&username).map(|user| {
-                    let (tokens, hashes) = fresh_tokens();
-                    (actor.state.begin(&username, hashes, clock::now()), tokens, user)
-                }),
-                Ok(false) => Err(AccountsError::WrongCredentials),
-                Err(error) => Err(error),
-            };
+        let checked = self.check_password(from, username.clone(), password);
+        Box::pin(checked.then(move |checked, actor, _| {
+            let begun = checked.and_then(|()| actor.state.user(&username)).map(|user| {
+                let (tokens, hashes) = fresh_tokens();
+                (actor.state.begin(&username, hashes, clock::now()), tokens, user)
+            });
             actor.metrics.login(&begun);
             match begun {
                 Ok((change, tokens, user)) => actor.written(change, (tokens, user)),
@@ -322,7 +339,19 @@ impl Handler<Authenticate> for AccountsActor {
     type Result = Result<Arc<User>, AccountsError>;
 
     fn handle(&mut self, Authenticate(token): Authenticate, _: &mut Context<Self>) -> Self::Result {
-        self.state.authenticate(&hash_of(&token), clock::now())
+        let token = hash_of(&token);
+        if self.operator == Some(token) {
+            return self.state.first_administrator().ok_or(AccountsError::BadToken);
+        }
+        self.state.authenticate(&token, clock::now())
+    }
+}
+
+impl Handler<AdmitOperator> for AccountsActor {
+    type Result = ();
+
+    fn handle(&mut self, AdmitOperator(token): AdmitOperator, _: &mut Context<Self>) {
+        self.operator = Some(hash_of(&token));
     }
 }
 
@@ -366,9 +395,6 @@ impl AccountsActor {
             description,
         } = create;
         check_handle(&name)?;
-        if display_name.trim().is_empty() {
-            return Err(field("displayName", "must have 1 to 120 characters"));
-        }
         let account = self
             .state
             .account(&username)
@@ -381,24 +407,32 @@ impl AccountsActor {
             return Err(AccountsError::ChannelTaken(name));
         }
         let (channel, publish) = self.new_channel(&account, name, display_name, description);
-        channel.validate().map_err(|error| match error {
-            RecordError::Limit { field, problem } => AccountsError::Field {
-                field: if field == "display_name" {
-                    "displayName"
-                } else {
-                    field
-                },
-                problem,
-            },
-            other => failed(other),
-        })?;
+        check_channel(&channel)?;
         let account = with_channel(account, &publish);
         let publish = self.along(publish, &account, &channel.name);
         Ok((publish, account, channel.name))
     }
 }
 
-fn with_channel(mut account: Account, publish: &Publish) -> Account {
+/// Checks what a channel says of itself; fields are named as the API names them.
+pub(super) fn check_channel(channel: &Channel) -> Result<(), AccountsError> {
+    if channel.display_name.trim().is_empty() {
+        return Err(field("displayName", "must have 1 to 120 characters"));
+    }
+    channel.validate().map_err(|error| match error {
+        RecordError::Limit { field, problem } => AccountsError::Field {
+            field: if field == "display_name" {
+                "displayName"
+            } else {
+                field
+            },
+            problem,
+        },
+        other => failed(other),
+    })
+}
+
+pub(super) fn with_channel(mut account: Account, publish: &Publish) -> Account {
     account.channels.extend(ChannelId::try_from(publish.object));
     account
 }
@@ -426,11 +460,11 @@ fn random_text<const BYTES: usize>() -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-fn hash_of(token: &Secret) -> ContentHash {
+pub(super) fn hash_of(token: &Secret) -> ContentHash {
     ContentHash::of(token.0.as_bytes())
 }
 
-fn account_row(account: &Account) -> Transaction {
+pub(super) fn account_row(account: &Account) -> Transaction {
     let mut transaction = Transaction::new();
     transaction.put(
         tables::USERS,
@@ -440,7 +474,7 @@ fn account_row(account: &Account) -> Transaction {
     transaction
 }
 
-fn session_rows(change: &SessionChange) -> Transaction {
+pub(super) fn session_rows(change: &SessionChange) -> Transaction {
     let mut transaction = Transaction::new();
     for (access, _) in &change.ended {
         transaction.delete(tables::TOKENS, access.as_bytes().to_vec());
@@ -476,18 +510,18 @@ async fn oauth_client(store: &Store) -> Result<OAuthClient, StoreError> {
     })
 }
 
-fn failed(error: impl std::fmt::Display) -> AccountsError {
+pub(super) fn failed(error: impl std::fmt::Display) -> AccountsError {
     AccountsError::Store(error.to_string())
 }
 
-fn not_stored(error: StoreError) -> AccountsError {
+pub(super) fn not_stored(error: StoreError) -> AccountsError {
     match error {
         StoreError::Full => AccountsError::DiskFull,
         other => failed(other),
     }
 }
 
-fn not_published(error: PublishError) -> AccountsError {
+pub(super) fn not_published(error: PublishError) -> AccountsError {
     if error.is_full() {
         AccountsError::DiskFull
     } else {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix::Message;
 use seedpod_protocol::envelope::Verified;
 use seedpod_protocol::ids::{ChannelId, Timestamp};
-use seedpod_protocol::records::Record;
+use seedpod_protocol::records::{Channel, Record};
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,6 +101,14 @@ pub struct Authenticate(
     pub Secret,
 );
 
+/// From now on, and until the room ends, this token opens the API as the first administrator. It is kept in memory alone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AdmitOperator(
+    /// The token.
+    pub Secret,
+);
+
 /// Makes a channel for a user and publishes it.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Verified<Record>, AccountsError>")]
@@ -113,6 +121,27 @@ pub struct CreateChannel {
     pub display_name: String,
     /// At most 1000 characters.
     pub description: Option<String>,
+}
+
+/// Changes what a channel says of itself. Whether whoever asks may do so is for the asker to know.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Verified<Record>, AccountsError>")]
+pub struct UpdateChannel {
+    /// Which, one of this pod.
+    pub id: ChannelId,
+    /// The channel as it is to be; its nonce, handle and owner stay those of the one that is there.
+    pub channel: Channel,
+}
+
+/// Removes a channel for good. The last one of a user who is here stays. What was published in it is for the asker to remove
+/// first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), AccountsError>")]
+pub struct RemoveChannel {
+    /// Which.
+    pub id: ChannelId,
+    /// Whose.
+    pub owner: String,
 }
 
 /// The application's id and secret, which clients of the API send along when they log in. They keep nothing
@@ -129,6 +158,130 @@ pub struct OAuthClient {
 #[derive(Debug, Message)]
 #[rtype(result = "OAuthClient")]
 pub struct GetOAuthClient;
+
+/// Makes a user and their first channel. Written before it is answered.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<User>, AccountsError>")]
+pub struct CreateUser {
+    /// 3 to 20 characters of `a-z 0-9 . _`; one that was ever used here is taken for good.
+    pub username: String,
+    /// 6 to 255 characters.
+    pub password: Secret,
+    /// Where to write to; nobody else's.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: Role,
+    /// Bytes of video they may keep; `None` means as many as the disk holds.
+    pub video_quota: Option<u64>,
+    /// Refused when there are so many users already; `None` knows no limit.
+    pub limit: Option<u32>,
+}
+
+/// In which order users are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserSort {
+    /// By their numbers, which is by when they came.
+    Number,
+    /// By their names.
+    Username,
+}
+
+/// Asks for a page of users.
+#[derive(Debug, Message)]
+#[rtype(result = "UserPage")]
+pub struct ListUsers {
+    /// Only those whose name or address holds this, without regard to case.
+    pub search: Option<String>,
+    /// In which order.
+    pub sort: UserSort,
+    /// The other way round.
+    pub descending: bool,
+    /// How many to skip.
+    pub start: usize,
+    /// How many to give.
+    pub count: usize,
+}
+
+/// One page of users.
+#[derive(Debug, Clone, Default)]
+pub struct UserPage {
+    /// Users that match, on this page or not.
+    pub total: usize,
+    /// Those of the page.
+    pub rows: Vec<Arc<User>>,
+}
+
+/// Asks for a user by number; one that is being deleted is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<User>, AccountsError>")]
+pub struct GetUser(
+    /// The number.
+    pub u64,
+);
+
+/// Asks how many users there are.
+#[derive(Debug, Message)]
+#[rtype(result = "u32")]
+pub struct CountUsers;
+
+/// What changes about a user; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct UserPatch {
+    /// A new password: all their sessions end but the one that is kept.
+    pub password: Option<Secret>,
+    /// Where to write to, or nowhere.
+    pub email: Option<Option<String>>,
+    /// What they may do. The last administrator stays one.
+    pub role: Option<Role>,
+    /// Bytes of video they may keep, or as many as the disk holds.
+    pub video_quota: Option<Option<u64>>,
+}
+
+/// Changes a user. Written before it is answered.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<User>, AccountsError>")]
+pub struct UpdateUser {
+    /// Who, by number.
+    pub number: u64,
+    /// What.
+    pub patch: UserPatch,
+    /// The access token of the session that outlives a new password.
+    pub keep: Option<Secret>,
+}
+
+/// Asks whether a password is a user's, as a login would: wrong ones make the address wait.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), AccountsError>")]
+pub struct CheckPassword {
+    /// Where they come from.
+    pub from: IpAddr,
+    /// Who they are.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Begins to delete a user: from now on they are nobody, and what they own is to be removed. Whoever asks twice is answered
+/// twice. The first user stays.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<User>, AccountsError>")]
+pub struct BeginDeparture(
+    /// The number.
+    pub u64,
+);
+
+/// Ends it, once nothing is left of what they owned: what remains is their name, which nobody else gets.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), AccountsError>")]
+pub struct EndDeparture(
+    /// The number.
+    pub u64,
+);
+
+/// Asks who is being deleted: a pod that stopped in the middle of it goes on when it starts.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<Arc<User>>")]
+pub struct ListDepartures;
 
 /// Why the accounts refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -151,6 +304,21 @@ pub enum AccountsError {
     /// The handle is taken.
     #[error("the channel name `{0}` is taken")]
     ChannelTaken(String),
+    /// The name is taken, or was once.
+    #[error("the username `{0}` is taken")]
+    UsernameTaken(String),
+    /// The address is somebody else's.
+    #[error("somebody here has this email address")]
+    EmailTaken,
+    /// There are as many users as there may be.
+    #[error("this pod takes no more users")]
+    Full,
+    /// The first user, or the last administrator.
+    #[error("{0}")]
+    Indispensable(&'static str),
+    /// No user has this number.
+    #[error("there is no user {0}")]
+    UnknownNumber(u64),
     /// A field is not what it should be.
     #[error("{field}: {problem}")]
     Field {

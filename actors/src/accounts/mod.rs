@@ -6,7 +6,7 @@
 //!
 //! - [`state`] holds users and sessions and decides who may come in; pure.
 //! - [`guesses`] makes whoever guesses wait; pure.
-//! - [`passwords`] hashes and compares; [`actor`] is the shell.
+//! - [`passwords`] hashes and compares; [`actor`] is the shell, [`people`] that of users as they come, change and leave.
 //!
 //! The room does not know what a cookie or a header is.
 
@@ -15,6 +15,7 @@ mod guesses;
 pub mod messages;
 mod metrics;
 mod passwords;
+mod people;
 mod records;
 mod state;
 #[cfg(test)]

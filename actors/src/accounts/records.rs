@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::messages::Role;
-use super::state::{Account, Session};
+use super::state::{Account, Phase, Session};
 
 const VERSION: u8 = 1;
 
@@ -22,6 +22,8 @@ pub(crate) enum AccountRowError {
     Newer(u8),
     #[error("a stored account has the unknown role {0}")]
     Role(u8),
+    #[error("a stored account has the unknown phase {0}")]
+    Phase(u8),
     #[error("a stored account or session is damaged: {0}")]
     Codec(#[from] CodecError),
 }
@@ -38,6 +40,9 @@ struct AccountV1 {
     created_at: Timestamp,
     password: String,
     channels: Vec<ChannelId>,
+    /// 0 here, 1 being deleted, 2 gone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    phase: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,7 +63,13 @@ pub(crate) fn encode_account(account: &Account) -> Vec<u8> {
         created_at: account.created_at,
         password: account.password_hash.clone(),
         channels: account.channels.clone(),
+        phase: account.phase as u8,
     })
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(phase: &u8) -> bool {
+    *phase == 0
 }
 
 pub(crate) fn decode_account(row: &[u8]) -> Result<Account, AccountRowError> {
@@ -77,6 +88,12 @@ pub(crate) fn decode_account(row: &[u8]) -> Result<Account, AccountRowError> {
         created_at: row.created_at,
         password_hash: row.password,
         channels: row.channels,
+        phase: match row.phase {
+            0 => Phase::Here,
+            1 => Phase::Leaving,
+            2 => Phase::Gone,
+            other => return Err(AccountRowError::Phase(other)),
+        },
     })
 }
 

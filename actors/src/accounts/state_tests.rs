@@ -15,6 +15,7 @@ fn accounts() -> Accounts {
         created_at: NOW,
         password_hash: String::new(),
         channels: Vec::new(),
+        phase: Phase::Here,
     });
     accounts
 }

@@ -11,7 +11,7 @@ use super::CommentsMetrics;
 use super::messages::{
     CommentEntry, CommentTotals, CommentsChanged, CommentsError, CountComments, DeleteComment, Deleted,
     FollowComments, GetComment, GetCommentTotals, GetThread, ListHidden, ListThreads, MAX_REPLIES,
-    PostComment, Said, ShowComment, Subject, Thread, ThreadPage,
+    PostComment, RemoveCommentsOf, Said, ShowComment, Subject, Thread, ThreadPage,
 };
 use super::records::{put_hidden, read_hidden};
 use super::state::{Conversation, Seen};
@@ -160,6 +160,17 @@ impl CommentsActor {
             actor.tell_followers();
             Ok(())
         }))
+    }
+}
+
+/// The order to remove a comment for good.
+fn removing(id: CommentId) -> Publish {
+    Publish {
+        kind: Kind::COMMENT,
+        object: id.into(),
+        state: State::Removed,
+        payload: Record::Empty,
+        along: Transaction::new(),
     }
 }
 
@@ -345,13 +356,7 @@ impl Handler<DeleteComment> for CommentsActor {
         };
         let (id, what) = (deletion.id, deletion.what);
         let publish = match what {
-            Deleted::Removed => Publish {
-                kind: Kind::COMMENT,
-                object: id.into(),
-                state: State::Removed,
-                payload: Record::Empty,
-                along: Transaction::new(),
-            },
+            Deleted::Removed => removing(id),
             Deleted::Hidden => hiding(id, &on, State::Live),
             Deleted::HiddenHere => {
                 return Box::pin(self.hide_here(id, true).map(move |hidden, actor, _| {
@@ -367,6 +372,27 @@ impl Handler<DeleteComment> for CommentsActor {
             actor.metrics.deleted(what);
             Ok(what)
         }))
+    }
+}
+
+impl Handler<RemoveCommentsOf> for CommentsActor {
+    type Result = ResponseActFuture<Self, Result<usize, CommentsError>>;
+
+    fn handle(
+        &mut self,
+        RemoveCommentsOf(username): RemoveCommentsOf,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let removals = self.state.of_user(&username).into_iter().map(removing);
+        let publishing: Vec<_> = removals.map(|removal| self.publish(removal)).collect();
+        let removed = async move {
+            let count = publishing.len();
+            for removal in publishing {
+                removal.await?;
+            }
+            Ok(count)
+        };
+        Box::pin(removed.into_actor(self))
     }
 }
 

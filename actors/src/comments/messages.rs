@@ -239,6 +239,14 @@ pub struct ShowComment {
     pub standing: Standing,
 }
 
+/// Removes every comment that a user of this pod wrote, for good. Answers how many there were.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, CommentsError>")]
+pub struct RemoveCommentsOf(
+    /// The user's name.
+    pub String,
+);
+
 /// Asks to be told from now on about which videos something else is shown.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -554,6 +554,18 @@ impl Conversation {
         }
     }
 
+    /// All comments of a user of this pod.
+    pub(crate) fn of_user(&self, username: &str) -> Vec<CommentId> {
+        let own = self.of_author.get(&self.me).into_iter().flatten();
+        own.filter(|id| {
+            self.comments
+                .get(*id)
+                .is_some_and(|held| *held.owner == *username)
+        })
+        .copied()
+        .collect()
+    }
+
     /// What somebody who does not want a comment to be seen may do about it.
     ///
     /// # Errors

@@ -40,3 +40,4 @@ mod store;
 mod trace;
 mod tracker_abuse;
 mod uploads;
+mod users;

@@ -1,6 +1,6 @@
 //! Channels: `video-channels`.
 
-use seedpod_actors::accounts::messages::CreateChannel;
+use seedpod_actors::accounts::messages::{CreateChannel, RemoveChannel, UpdateChannel};
 use seedpod_actors::search::messages::{ChannelEntry, ChannelKey, GetChannel, ListChannels, VideoFilter};
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::videos::list_of;
-use super::{body, json as json_answer, read};
+use super::{body, done, json as json_answer, read};
 use crate::body::{BodyStream, fields};
+use crate::departures;
 use crate::dto;
 use crate::error::ApiError;
 use crate::paging::{List, Paging};
 use crate::query::shorten;
-use crate::site::{Site, ask};
-use crate::visit::{Visit, answer, visit};
+use crate::site::{Site, ask, ask_to_the_end};
+use crate::visit::{Caller, Visit, answer, visit};
 
 pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
     let visit = visit(site.clone());
@@ -39,7 +40,88 @@ pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .and(read())
         .and(visit)
         .then(|handle, visit| answer(videos(handle, visit)));
-    list.or(create).unify().or(one).unify().or(videos).unify().boxed()
+    let changes = crate::visit::visit(site.clone());
+    let update = warp::path!("video-channels" / String)
+        .and(warp::put())
+        .and(changes.clone())
+        .and(body())
+        .then(|handle, visit, body| answer(update(handle, visit, body)));
+    let delete = warp::path!("video-channels" / String)
+        .and(warp::delete())
+        .and(changes)
+        .then(|handle, visit| answer(delete(handle, visit)));
+    list.or(create)
+        .unify()
+        .or(one)
+        .unify()
+        .or(videos)
+        .unify()
+        .or(update)
+        .unify()
+        .or(delete)
+        .unify()
+        .boxed()
+}
+
+/// A channel of this pod that the caller may change: their own, or any as a moderator.
+async fn own(visit: &Visit, caller: &Caller, handle: &str) -> Result<Arc<ChannelEntry>, ApiError> {
+    let entry = find(visit, handle).await?;
+    if !entry.is_local {
+        return Err(ApiError::Forbidden(
+            "this channel belongs to another pod, and only that pod may change it".into(),
+        ));
+    }
+    if !caller.may_edit(&entry.channel.owner) {
+        return Err(ApiError::Forbidden(
+            "this channel belongs to somebody else".into(),
+        ));
+    }
+    Ok(entry)
+}
+
+async fn update(handle: String, visit: Visit, body: BodyStream) -> Result<Response, ApiError> {
+    let caller = visit.writer().await?;
+    let entry = own(&visit, &caller, &handle).await?;
+    let form = fields(&visit.headers, body).await?;
+    let mut channel = entry.channel.clone();
+    if let Some(name) = form.first("displayName") {
+        name.clone_into(&mut channel.display_name);
+    }
+    if let Some(description) = form.first("description") {
+        description.clone_into(&mut channel.description);
+    }
+    let update = UpdateChannel {
+        id: entry.id,
+        channel,
+    };
+    ask(&visit.site.rooms().accounts, update).await??;
+    Ok(done())
+}
+
+/// Removes a channel with its videos. The last one of a user stays, and its videos with it.
+async fn delete(handle: String, visit: Visit) -> Result<Response, ApiError> {
+    let caller = visit.writer().await?;
+    let entry = own(&visit, &caller, &handle).await?;
+    let owner = entry.channel.owner.clone();
+    let list = ListChannels {
+        owner: Some(owner.clone()),
+        start: 0,
+        count: 2,
+    };
+    if ask(&visit.site.rooms().search, list).await?.total < 2 {
+        return Err(ApiError::BadRequest(
+            "the last channel of a user cannot be removed".into(),
+        ));
+    }
+    let filter = VideoFilter {
+        channel: Some(entry.id),
+        owner: Some(owner.clone()),
+        ..VideoFilter::default()
+    };
+    departures::remove_videos(&visit.site, &filter).await?;
+    let remove = RemoveChannel { id: entry.id, owner };
+    ask_to_the_end(&visit.site.rooms().accounts, remove).await??;
+    Ok(done())
 }
 
 async fn list(visit: Visit) -> Result<Response, ApiError> {

@@ -34,6 +34,7 @@ pub(crate) use mirrors::parse_bucket;
 pub(crate) use pods::{befriend, check_made, hosts_or_configured, parse_hosts, parse_number};
 pub(crate) use tus::greet as greet_tus;
 pub(crate) use upload::receive;
+pub(crate) use users::{change as change_user, create_by as create_user, sign_up};
 pub(crate) use videos::find as find_video;
 pub(crate) use videos::{parse_key, remove, update};
 

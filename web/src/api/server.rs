@@ -1,5 +1,6 @@
 //! What this pod is and how it is: `ping`, `config`, `server/…`.
 
+use seedpod_actors::accounts::messages::CountUsers;
 use seedpod_actors::catalog::messages::{GetDigest, GetRoots};
 use seedpod_actors::comments::messages::GetCommentTotals;
 use seedpod_actors::friends::messages::{ListPods, Phase};
@@ -13,6 +14,7 @@ use warp::{Filter, Reply};
 
 use super::{json as json_answer, read};
 use crate::dto::Carried;
+use crate::dto;
 use crate::error::ApiError;
 use crate::site::{Site, ask};
 use crate::visit::{Visit, answer, visit};
@@ -52,6 +54,8 @@ pub(super) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
 
 async fn config(visit: Visit) -> Result<Response, ApiError> {
     let options = visit.site.options();
+    let users = ask(&visit.site.rooms().accounts, CountUsers).await?;
+    let signup = options.signup && options.max_users.is_none_or(|most| users < most);
     let extensions: Vec<String> = EXTENSIONS
         .iter()
         .map(|extension| format!(".{extension}"))
@@ -69,7 +73,14 @@ async fn config(visit: Visit) -> Result<Response, ApiError> {
             "avatars": [],
             "banners": [],
         },
-        "signup": { "allowed": false, "allowedForCurrentIP": false, "requiresEmailVerification": false },
+        "signup": {
+            "allowed": signup,
+            "allowedForCurrentIP": signup,
+            "requiresEmailVerification": false,
+            "requiresApproval": false,
+            "minimumAge": 0,
+        },
+        "user": { "videoQuota": dto::quota(options.user_quota), "videoQuotaDaily": -1 },
         "transcoding": { "enabledResolutions": [], "hls": { "enabled": false }, "web_videos": { "enabled": false } },
         "import": { "videos": { "http": { "enabled": false }, "torrent": { "enabled": false } } },
         "live": { "enabled": false },

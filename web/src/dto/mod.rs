@@ -23,7 +23,7 @@ pub(crate) use channel::{Channel, ChannelSummary};
 pub(crate) use comment::{Comment, CommentTree};
 pub(crate) use pod::{Invite, Pod, reason_text, rounds, state_name};
 pub(crate) use report::{Report, Reported};
-pub(crate) use user::{AccountSummary, Me};
+pub(crate) use user::{AccountSummary, Me, quota};
 pub(crate) use video::{Video, resolution_label};
 
 use crate::constants::{self, UNKNOWN};

@@ -7,6 +7,11 @@ use super::channel::NoPictures;
 use super::{Channel, Labelled, iso};
 use crate::links::Origin;
 
+/// A bound in bytes as clients expect it: -1 means that there is none.
+pub(crate) fn quota(bytes: Option<u64>) -> i64 {
+    bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
 /// A user as others see them.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,9 +73,7 @@ impl Me {
             username: user.username.clone(),
             email: user.email.clone(),
             role,
-            video_quota: user
-                .video_quota
-                .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            video_quota: quota(user.video_quota),
             video_quota_daily: -1,
             nsfw_policy: "display",
             created_at: iso(user.created_at),
