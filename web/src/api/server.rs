@@ -13,8 +13,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::{json as json_answer, read};
-use crate::dto::Carried;
-use crate::dto;
+use crate::dto::{self, Carried};
 use crate::error::ApiError;
 use crate::site::{Site, ask};
 use crate::visit::{Visit, answer, visit};

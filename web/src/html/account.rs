@@ -85,6 +85,7 @@ async fn show_form(
         chrome: chrome(visit, caller.as_ref()).await,
         username,
         next,
+        signup: super::users::is_open(visit).await.unwrap_or(false),
         error,
     };
     Ok(page(view.html(), status, &own_csp(visit)))

@@ -10,6 +10,7 @@ mod lists;
 mod mine;
 mod network;
 mod upload;
+mod users;
 mod watch;
 
 use std::convert::Infallible;
@@ -150,6 +151,24 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
             .then(|visit: Visit, body| show(visit.clone(), account::log_out(visit, body))))
         .unify()
         .boxed();
+    let users = get(warp::path!("signup").boxed())
+        .then(|visit: Visit| show(visit.clone(), users::signup(visit)))
+        .or(post(warp::path!("signup").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), users::signed_up(visit, body))))
+        .unify()
+        .or(get(warp::path!("admin" / "users").boxed())
+            .then(|visit: Visit| show(visit.clone(), users::list(visit))))
+        .unify()
+        .or(post(warp::path!("admin" / "users").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), users::made(visit, body))))
+        .unify()
+        .or(post(warp::path!("admin" / "users" / "role").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), users::changed(visit, body))))
+        .unify()
+        .or(post(warp::path!("admin" / "users" / "delete").boxed())
+            .then(|visit: Visit, body| show(visit.clone(), users::deleted(visit, body))))
+        .unify()
+        .boxed();
     let nothing = read()
         .and(visit.clone())
         .then(|visit: Visit| show(visit.clone(), nothing(visit)));
@@ -167,6 +186,8 @@ pub(crate) fn routes(site: &Site) -> BoxedFilter<(Response,)> {
         .or(network)
         .unify()
         .or(account)
+        .unify()
+        .or(users)
         .unify()
         .or(nothing)
         .unify()
@@ -291,6 +312,10 @@ impl From<Figures> for CarriedView {
 /// What just happened, by the word that the redirect carries: never a text from the address itself.
 fn notice(word: &str) -> Option<&'static str> {
     match word {
+        "welcome" => Some("Welcome. What you upload is seen here and on all friends of this pod."),
+        "user-made" => Some("The user is made, and can log in."),
+        "role-saved" => Some("The role is saved, and counts from now on."),
+        "user-deleted" => Some("The user is deleted, with all they published."),
         "edited" => Some("Your changes are saved and on their way to all friends."),
         "deleted" => Some(
             "The video was removed here and on all friends. What somebody already downloaded cannot be recalled.",

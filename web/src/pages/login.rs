@@ -14,6 +14,8 @@ pub struct LoginPage {
     pub username: String,
     /// Where to go afterwards, a path of this pod.
     pub next: String,
+    /// Whether people may come in by themselves.
+    pub signup: bool,
     /// Why the last try failed, with the next step.
     pub error: Option<String>,
 }

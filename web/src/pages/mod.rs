@@ -20,6 +20,9 @@
 //! | search | GET `/search` | `q` |
 //! | filters, paging | GET `/` | `from` = `all`, `local`, `friends`; `start` |
 //! | log in | POST `/login` | `username`, `password`, `next` (a path of this pod) |
+//! | sign up | POST `/signup` | `username`, `email`, `password` |
+//! | make a user | POST `/admin/users` | `username`, `email`, `password`, `role` |
+//! | change a role, delete a user | POST `/admin/users/role`, `/admin/users/delete` | `id`, `role` |
 //! | log out | POST `/logout` | |
 //! | upload | POST `/upload`, multipart | as the API: `name`, `description`, `channelId`, `category`, `licence`, `language`, `nsfw`, `privacy`, `tags` (one field, commas), `videofile` last |
 //! | edit a video | GET, POST `/my/videos/<uuid>/edit` | `name`, `description`, `category`, `licence`, `language`, `nsfw`, `privacy`, `tags` |
@@ -65,7 +68,9 @@ mod login;
 mod my_videos;
 mod network;
 mod reports;
+mod signup;
 mod upload;
+mod users;
 mod video;
 mod watch;
 mod words;
@@ -93,7 +98,9 @@ pub use network::{
     FriendRow, FriendState, InviteRow, InvitedPage, NetworkPage, QrCode, RequestRow, ScoreNote,
 };
 pub use reports::{ReportRow, ReportsPage};
+pub use signup::SignupPage;
 pub use upload::{Choice, UploadPage, VideoFields};
+pub use users::{ROLES, UserRow, UsersPage};
 pub use video::{PlayerView, SourceFile, VideoCard};
 pub use watch::{Ratings, Received, WatchPage};
 

@@ -171,6 +171,7 @@ fn pages() -> Vec<(&'static str, String)> {
                 chrome: chrome(),
                 username: "root".to_owned(),
                 next: "/".to_owned(),
+                signup: true,
                 error: Some("Name and password do not match. Check the password and try again.".to_owned()),
             }
             .html(),

@@ -4,8 +4,9 @@ use super::{
     AboutPage, AssetUrls, CarriedView, ChannelPage, Choice, Chrome, CommentView, Comments, CopiesView,
     CopyBudget, CopyOffer, CopyReason, CopyRow, CopyStep, EditPage, EmbedPage, ErrorPage, Filter, FriendRow,
     FriendState, HomePage, InviteRow, LoginPage, MyVideo, MyVideosPage, NetworkPage, Pager, PlayerView,
-    QrCode, Ratings, Received, Removal, ReportRow, ReportsPage, RequestRow, ScoreNote, SourceFile,
-    ThreadView, UiUrls, UploadPage, UserMenu, VideoCard, VideoFields, WatchPage, Words,
+    QrCode, Ratings, Received, Removal, ReportRow, ReportsPage, RequestRow, ScoreNote, SignupPage,
+    SourceFile, ThreadView, UiUrls, UploadPage, UserMenu, UserRow, UsersPage, VideoCard, VideoFields,
+    WatchPage, Words,
 };
 
 /// What a hostile pod or person may write wherever it can write.
@@ -321,7 +322,39 @@ pub(super) fn login(chrome: Chrome, text: &str) -> LoginPage {
         chrome,
         username: text.to_owned(),
         next: text.to_owned(),
+        signup: true,
         error: Some(text.to_owned()),
+    }
+}
+
+pub(super) fn signup(chrome: Chrome, text: &str) -> SignupPage {
+    SignupPage {
+        chrome,
+        is_open: true,
+        username: text.to_owned(),
+        email: text.to_owned(),
+        quota: Some(5 << 20),
+        error: Some(text.to_owned()),
+    }
+}
+
+pub(super) fn users(chrome: Chrome, text: &str) -> UsersPage {
+    let row = |id, role| UserRow {
+        id,
+        username: text.to_owned(),
+        email: Some(text.to_owned()),
+        role,
+        since: 1_000,
+        quota: (id > 1).then_some(5 << 20),
+        is_first: id == 1,
+    };
+    UsersPage {
+        chrome,
+        rows: vec![row(1, 0), row(2, 1), row(3, 2)],
+        total: 3,
+        signup: Some(Some(4)),
+        error: Some(text.to_owned()),
+        pager: Pager::default(),
     }
 }
 

@@ -16,6 +16,8 @@ fn pages(chrome: Chrome, text: &str) -> Vec<(&'static str, String)> {
         ("embed", sample::embed(text).html()),
         ("upload", sample::upload(of(), text).html()),
         ("login", sample::login(of(), text).html()),
+        ("signup", sample::signup(of(), text).html()),
+        ("users", sample::users(of(), text).html()),
         ("network", sample::network(of(), text).html()),
         ("channel", sample::channel(of(), text).html()),
         ("my videos", sample::my_videos(of(), text).html()),
