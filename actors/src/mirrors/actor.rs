@@ -90,6 +90,8 @@ pub struct MirrorsActor {
     /// Fetches under way, and how far those were that ended.
     progress: HashMap<VideoId, Progress>,
     metrics: MirrorMetrics,
+    /// Copies that are to go, which could not be said.
+    unsaid: Vec<Effect>,
     /// Something changed since the last plan.
     stale: bool,
     planning: bool,
@@ -137,6 +139,7 @@ impl MirrorsActor {
             },
             progress: HashMap::new(),
             metrics: options.metrics,
+            unsaid: Vec::new(),
             stale: true,
             planning: false,
             planned: None,
@@ -161,7 +164,8 @@ impl MirrorsActor {
                 actor.planned = Some(Instant::now());
                 // Without an answer the pod is stopping.
                 if let Some(seen) = seen {
-                    let effects = actor.state.plan(seen);
+                    let mut effects = std::mem::take(&mut actor.unsaid);
+                    effects.extend(actor.state.plan(seen));
                     actor.run(effects, ctx);
                     actor.fetch_next(ctx);
                 }
@@ -209,42 +213,55 @@ impl MirrorsActor {
                     video,
                     announced,
                     files,
-                } => {
-                    if let Some(progress) = self.progress.remove(&video) {
-                        progress.stop.cancel();
-                    }
-                    let paths = files
-                        .iter()
-                        .map(|file| self.workshop.folder.mirror(&file.name))
-                        .collect();
-                    let (store, publisher, workshop) =
-                        (self.store.clone(), self.publisher.clone(), self.workshop.clone());
-                    for CopyFile { info_hash, .. } in files {
-                        if self.seeder.addr().try_send(Forget { info_hash }).is_err() {
-                            warn!(%video, "peers find a copy that is gone until the pod is started again");
-                        }
-                    }
-                    let leave = async move {
-                        let mut along = Transaction::new();
-                        records::forget_copy(&video, &mut along);
-                        let said = if announced {
-                            say(&publisher, video, None, along).await
-                        } else {
-                            store.commit(along).await.map_err(|error| error.to_string())
-                        };
-                        if let Err(error) = said {
-                            // The row stays, and with it a next time: at the next start.
-                            warn!(%video, %error, "that a copy is gone could not be written down");
-                        }
-                        workshop.delete(paths).await;
-                    };
-                    ctx.spawn(leave.into_actor(self).map(move |(), actor, ctx| {
-                        let again = actor.state.dropped(&video);
-                        actor.run(again, ctx);
-                    }));
-                }
+                } => self.drop_copy(video, announced, files, ctx),
             }
         }
+    }
+
+    fn drop_copy(&mut self, video: VideoId, announced: bool, files: Vec<CopyFile>, ctx: &mut Context<Self>) {
+        if let Some(progress) = self.progress.remove(&video) {
+            progress.stop.cancel();
+        }
+        for CopyFile { info_hash, .. } in &files {
+            let info_hash = *info_hash;
+            if self.seeder.addr().try_send(Forget { info_hash }).is_err() {
+                warn!(%video, "peers find a copy that is gone until the pod is started again");
+            }
+        }
+        let paths = files
+            .iter()
+            .map(|file| self.workshop.folder.mirror(&file.name))
+            .collect();
+        let (store, publisher, workshop) =
+            (self.store.clone(), self.publisher.clone(), self.workshop.clone());
+        let leave = async move {
+            let mut along = Transaction::new();
+            records::forget_copy(&video, &mut along);
+            let said = if announced {
+                say(&publisher, video, None, along).await
+            } else {
+                store.commit(along).await.map_err(|error| error.to_string())
+            };
+            if said.is_ok() {
+                workshop.delete(paths).await;
+            }
+            said
+        };
+        ctx.spawn(leave.into_actor(self).map(move |said, actor, ctx| match said {
+            Ok(()) => {
+                let again = actor.state.dropped(&video);
+                actor.run(again, ctx);
+            }
+            Err(error) => {
+                // The files stay until everybody can know that they are gone; so does the row, for the next start.
+                warn!(%video, %error, "that a copy is gone could not be written down, it is tried again");
+                actor.unsaid.push(Effect::Drop {
+                    video,
+                    announced,
+                    files,
+                });
+            }
+        }));
     }
 
     fn row(&self, video: &VideoId, announced: bool) -> Option<Row> {
@@ -266,13 +283,13 @@ impl MirrorsActor {
         let store = self.store.clone();
         let mut transaction = Transaction::new();
         row.put(&mut transaction);
-        let write = async move {
-            if let Err(error) = store.commit(transaction).await {
-                // The next plan finds it again.
-                warn!(%video, %error, "a copy to be made could not be written down");
+        let write = async move { store.commit(transaction).await };
+        ctx.spawn(write.into_actor(self).map(move |written, actor, _| {
+            if let Err(error) = written {
+                warn!(%video, %error, "a copy to be made could not be written down, it is tried again");
+                actor.state.unwritten(&video);
             }
-        };
-        ctx.spawn(write.into_actor(self));
+        }));
     }
 
     /// Puts a copy on the seeder's shelf.
@@ -395,12 +412,8 @@ impl Lists {
             let found = match bucket {
                 Bucket::Hand => self.chosen(&by_hand).await?,
                 Bucket::Friend(friend) => {
-                    let host = pods
-                        .iter()
-                        .find(|pod| pod.pod == friend)
-                        .map(|pod| pod.host.clone());
                     let filter = VideoFilter {
-                        host: Some(host.unwrap_or_default()),
+                        origin: Some(friend),
                         ..VideoFilter::default()
                     };
                     self.list(filter, SortKey::PublishedAt, OF_FRIEND_MAX).await?

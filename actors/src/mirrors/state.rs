@@ -94,6 +94,10 @@ pub(super) struct Copy {
     pub(super) bucket: Bucket,
     /// Whether the network was told of it.
     pub(super) announced: bool,
+    /// Whether it is being told, or was: if the copy goes, that has to be taken back.
+    telling: bool,
+    /// Its row could not be written.
+    unwritten: bool,
     phase: Phase,
     failures: u32,
 }
@@ -120,7 +124,8 @@ pub(super) enum Effect {
     Serve(VideoId),
     /// Tell the network that a copy is whole.
     Announce(VideoId),
-    /// Stop fetching, let peers have it no more, take back the offer if there was one, forget the row, delete the files.
+    /// Stop fetching, let peers have it no more, take back the offer if there was one or may be, forget the row, and only then
+    /// delete the files: nobody is led to what is not there.
     Drop {
         video: VideoId,
         announced: bool,
@@ -170,6 +175,8 @@ impl Mirrors {
         let copy = Copy {
             bucket,
             announced,
+            telling: announced,
+            unwritten: false,
             // Whether all of it is there shows when it is looked at.
             phase: Phase::Waiting,
             failures: 0,
@@ -225,13 +232,17 @@ impl Mirrors {
     pub(super) fn plan(&mut self, seen: Seen) -> Vec<Effect> {
         let mut chosen: BTreeMap<VideoId, (Bucket, Wish)> = BTreeMap::new();
         let mut used: BTreeMap<Bucket, u64> = BTreeMap::new();
-        for copy in self
-            .copies
-            .values()
-            .filter(|copy| seen.let_go.contains(&copy.wish.origin))
-        {
-            *used.entry(copy.bucket).or_default() += copy.wish.size();
-            chosen.insert(copy.wish.video, (copy.bucket, copy.wish.clone()));
+        // What is kept of those that were let go is in no list, and stays as long as it is wanted and has room.
+        let limits: BTreeMap<Bucket, u64> = self.buckets().into_iter().collect();
+        for copy in self.copies.values() {
+            let wanted = copy.bucket != Bucket::Hand || self.by_hand.contains(&copy.wish.video);
+            let of_bucket = used.entry(copy.bucket).or_default();
+            let with_it = of_bucket.saturating_add(copy.wish.size());
+            let fits = limits.get(&copy.bucket).is_some_and(|limit| with_it <= *limit);
+            if seen.let_go.contains(&copy.wish.origin) && wanted && fits {
+                *of_bucket = with_it;
+                chosen.insert(copy.wish.video, (copy.bucket, copy.wish.clone()));
+            }
         }
         self.too_large.clear();
         for (bucket, limit) in self.buckets() {
@@ -280,13 +291,24 @@ impl Mirrors {
                 }
             }
         }
-        // What could not be told before is told again.
-        let untold = self
-            .copies
-            .values()
-            .filter(|copy| copy.phase == Phase::Whole && !copy.announced);
-        effects.extend(untold.map(|copy| Effect::Announce(copy.wish.video)));
+        // What could not be written or told before is tried again.
+        for (video, copy) in &mut self.copies {
+            if std::mem::take(&mut copy.unwritten) && !self.leaving.contains(video) {
+                effects.push(Effect::Remember(*video));
+            }
+            if copy.phase == Phase::Whole && !copy.announced {
+                copy.telling = true;
+                effects.push(Effect::Announce(*video));
+            }
+        }
         effects
+    }
+
+    /// The row of a copy could not be written: the next plan tries again.
+    pub(super) fn unwritten(&mut self, video: &VideoId) {
+        if let Some(copy) = self.copies.get_mut(video) {
+            copy.unwritten = true;
+        }
     }
 
     fn drop_copy(&mut self, video: VideoId) -> Option<Effect> {
@@ -294,7 +316,7 @@ impl Mirrors {
         self.leaving.insert(video);
         Some(Effect::Drop {
             video,
-            announced: copy.announced,
+            announced: copy.telling,
             files: copy.wish.files,
         })
     }
@@ -347,6 +369,7 @@ impl Mirrors {
             Ok(()) => {
                 copy.phase = Phase::Whole;
                 copy.failures = 0;
+                copy.telling = true;
                 let announce = (!copy.announced).then_some(Effect::Announce(*video));
                 return [Effect::Serve(*video)].into_iter().chain(announce).collect();
             }

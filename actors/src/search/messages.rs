@@ -138,7 +138,9 @@ pub struct VideoFilter {
     pub tags_one_of: Vec<String>,
     /// All of these tags.
     pub tags_all_of: Vec<String>,
-    /// Only videos of this host (`localhost:9001`).
+    /// Only videos of this pod, whatever it calls itself.
+    pub origin: Option<PodId>,
+    /// Only videos of this host (`localhost:9001`), which any pod may say that it is.
     pub host: Option<String>,
     /// Only videos of this user on this pod, unlisted ones included.
     pub owner: Option<String>,

@@ -710,6 +710,7 @@ impl<'a> Prepared<'a> {
             categories,
             licences,
             languages,
+            origin,
             host,
             account,
             channel,
@@ -731,6 +732,7 @@ impl<'a> Prepared<'a> {
                     .is_some_and(|language| languages.contains(language)))
             && channel.is_none_or(|channel| channel == video.channel)
             && account.as_ref().is_none_or(|account| *account == video.owner)
+            && origin.is_none_or(|origin| origin == entry.origin)
             && host.as_deref().is_none_or(|host| entry.host() == Some(host))
             && (self.one_of.is_empty() || self.one_of.iter().any(tagged))
             && self.all_of.iter().all(tagged)

@@ -165,6 +165,7 @@ pub(super) fn filter_of(query: &Query) -> Result<VideoFilter, ApiError> {
         languages: texts("languageOneOf"),
         tags_one_of: texts("tagsOneOf"),
         tags_all_of: texts("tagsAllOf"),
+        origin: None,
         host: query.text("host").map(str::to_owned),
         owner: None,
         account: None,

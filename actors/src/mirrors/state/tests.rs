@@ -111,6 +111,7 @@ fn what_does_not_fit_is_said_and_fetched_when_there_is_room() {
 fn a_video_that_is_gone_goes_with_its_offer_and_one_of_a_friend_who_is_away_stays() {
     let (mut mirrors, now) = (mirrors(1000, 0), Instant::now());
     let (gone, away) = (wish(3, 1, 10), wish(4, 2, 10));
+    mirrors.choose(away.video);
     mirrors.plan(seen([(Bucket::Hand, vec![gone.clone(), away.clone()])]));
     fetch_all(&mut mirrors, now);
     let effects = mirrors.plan(Seen {
@@ -135,6 +136,61 @@ fn a_video_that_is_gone_goes_with_its_offer_and_one_of_a_friend_who_is_away_stay
     assert_eq!(mirrors.next(now), None);
     assert_eq!(mirrors.dropped(&gone.video), Some(Effect::Remember(gone.video)));
     assert_eq!(mirrors.next(now).map(|wish| wish.video), Some(gone.video));
+}
+
+#[test]
+fn what_is_kept_of_a_friend_who_is_away_can_be_let_go_and_has_to_fit() {
+    let (mut mirrors, now) = (mirrors(1000, 0), Instant::now());
+    let away = [wish(4, 1, 10), wish(4, 2, 10)];
+    for wish in &away {
+        mirrors.choose(wish.video);
+    }
+    mirrors.plan(seen([(Bucket::Hand, away.to_vec())]));
+    fetch_all(&mut mirrors, now);
+    let let_go = Seen {
+        let_go: [pod(4)].into(),
+        wishes: BTreeMap::new(),
+    };
+    assert_eq!(mirrors.plan(let_go.clone()), []);
+    mirrors.unchoose(&away[0].video);
+    let effects = mirrors.plan(let_go.clone());
+    assert!(
+        matches!(&effects[..], [Effect::Drop { video, .. }] if *video == away[0].video),
+        "{effects:?}"
+    );
+    mirrors.set_budget(Bucket::Hand, Some(9));
+    let effects = mirrors.plan(let_go);
+    assert!(
+        matches!(&effects[..], [Effect::Drop { video, .. }] if *video == away[1].video),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn an_offer_that_is_on_its_way_is_taken_back_too() {
+    let (mut mirrors, now) = (mirrors(1000, 0), Instant::now());
+    mirrors.plan(seen([(Bucket::Hand, vec![wish(3, 1, 10)])]));
+    let video = mirrors.next(now).unwrap().video;
+    mirrors.fetched(&video, Ok(()), now);
+    // The disk has not answered yet.
+    let effects = mirrors.plan(seen([]));
+    assert!(
+        matches!(&effects[..], [Effect::Drop { announced: true, .. }]),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn what_could_not_be_written_down_is_tried_again() {
+    let mut mirrors = mirrors(1000, 0);
+    let wanted = seen([(Bucket::Hand, vec![wish(3, 1, 10)])]);
+    let effects = mirrors.plan(wanted.clone());
+    let [Effect::Remember(video)] = effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(mirrors.plan(wanted.clone()), []);
+    mirrors.unwritten(&video);
+    assert_eq!(mirrors.plan(wanted), [Effect::Remember(video)]);
 }
 
 #[test]
