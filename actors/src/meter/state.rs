@@ -14,8 +14,8 @@ use crate::catalog::messages::HeldRecord;
 use crate::seeder::messages::{Carried, Sent};
 
 /// How often within an hour one address may have got all files of a video, from viewers and from pods each. What is told beyond counts
-/// for nothing.
-const RECEIVED_TIMES: u64 = 2;
+/// for nothing. A household is one address, and a viewer whose player moves from HTTP into the swarm may get much of a file twice.
+const RECEIVED_TIMES: u64 = 10;
 /// How often within an hour one address may have given all files of a video.
 const GIVEN_TIMES: u64 = 20;
 /// How often within an hour one address may tell anything: a page tells six times a minute at most.

@@ -12,7 +12,7 @@ use crate::seeding::download;
 use crate::steps::{SOON, text};
 
 /// How often one address may have got, and given, a video within an hour, as far as a pod believes it.
-const RECEIVED_TIMES: u64 = 2;
+const RECEIVED_TIMES: u64 = 10;
 const GIVEN_TIMES: u64 = 20;
 
 #[tokio::test]
