@@ -9,7 +9,7 @@ use seedpod_test_net::{TestNet, eventually};
 use serde_json::{Value, json};
 
 use crate::steps::{
-    SOON, as_seen_everywhere, befriend_three, ensure_all_equal, expect_equal_digests, expect_videos,
+    SOON, as_seen_everywhere, at_rest, befriend_three, ensure_all_equal, expect_equal_digests, expect_videos,
     shared_part, text,
 };
 
@@ -231,21 +231,15 @@ async fn ensure_same_everywhere(
     let mut handed_out: Option<HandedOut> = None;
     for (pod, seen) in net.pods().iter().zip(&seen) {
         let visitor = pod.visitor();
-        // Who carried how much of it changes with every download.
-        let still = |video: &Value| {
-            let mut video = video.clone();
-            video.as_object_mut().map(|fields| fields.remove("carried"));
-            video
-        };
         let by_short = visitor.video(&video.short_uuid).await?;
         ensure!(
-            still(&by_short) == still(seen),
+            at_rest(&by_short) == *seen,
             "pod {} says another thing by the short uuid",
             pod.number()
         );
         let by_number = visitor.video(&seen["id"].to_string()).await?;
         ensure!(
-            still(&by_number) == still(seen),
+            at_rest(&by_number) == *seen,
             "pod {} says another thing by its own number",
             pod.number()
         );
