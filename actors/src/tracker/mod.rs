@@ -20,7 +20,7 @@
 //!   address and in all, addresses in an answer, unanswered offers of a peer. A socket which does not read what it is sent is
 //!   dropped.
 //! - Viewers of different pods find each other: trackers of friends tell each other of which torrents they have viewers, and hand on offers
-//!   and answers by the same rules as between sockets (`relay.rs`, [`state::across`]).
+//!   and answers by the same rules as between sockets (`relay.rs`, `state/across.rs`).
 
 pub mod actor;
 pub mod desk;
